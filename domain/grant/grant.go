@@ -1,0 +1,271 @@
+// Package grant decides what may happen to a grant: one authorization of a link
+// by one resource owner, named by its subject.
+//
+// It is pure: no clock, no randomness, no I/O, no secret. A command asks the
+// current [State] for a decision; the decision is one [Event], or nil when
+// there is nothing left to do; [Evolve] folds that event into the next State.
+package grant
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// DefaultSubject names the grant of a link that has just one.
+const DefaultSubject = "default"
+
+// ID is the id of the grant of a link for a subject. It is a name-based UUID
+// (RFC 9562 version 5), so that a link has one grant a subject and nobody needs
+// a read model to find it.
+func ID(link uuid.UUID, subject string) uuid.UUID {
+	return uuid.NewSHA1(link, []byte(subject))
+}
+
+// Status is where a grant stands in its life.
+type Status string
+
+// The statuses. Stale is [StatusRetrying] seen after the access token's end.
+const (
+	StatusAbsent                  Status = ""
+	StatusPending                 Status = "pending" // authorization begun, no credential yet
+	StatusActive                  Status = "active"
+	StatusRefreshing              Status = "refreshing" // an attempt is open
+	StatusRetrying                Status = "retrying"   // the last attempt failed for now
+	StatusStale                   Status = "stale"      // the same, and the access token has expired
+	StatusUncertain               Status = "uncertain"  // the last attempt's outcome is unknown
+	StatusReauthorizationRequired Status = "reauthorization_required"
+	StatusSuspended               Status = "suspended"
+	StatusRevoked                 Status = "revoked"
+)
+
+// Cause says what produced a credential.
+type Cause string
+
+// The causes.
+const (
+	ByAuthorization Cause = "authorization"
+	ByRefresh       Cause = "refresh"
+	ByImport        Cause = "import"
+)
+
+// Reason says why only a person's consent helps.
+type Reason string
+
+// The reasons.
+const (
+	GrantInvalid         Reason = "grant_invalid"         // invalid_grant, confirmed
+	InteractionRequired  Reason = "interaction_required"  // interaction_required, consent_required, login_required
+	NoRefreshToken       Reason = "no_refresh_token"      // the access token expired and there is none to renew it
+	LostResponse         Reason = "lost_response"         // an answer was lost and the old refresh token is dead
+	AuthorizationDenied  Reason = "authorization_denied"  // the person or the provider said no
+	AuthorizationExpired Reason = "authorization_expired" // nobody came back within ten minutes
+	ExchangeFailed       Reason = "exchange_failed"       // the code could not be exchanged
+	AuthorizationVoid    Reason = "authorization_void"    // the link's configuration changed meanwhile
+)
+
+// DeferReason says why an attempt brought no token.
+type DeferReason string
+
+// The reasons to try again later.
+const (
+	NotSent      DeferReason = "not_sent"      // no byte of the refresh token left the node
+	Transient    DeferReason = "transient"     // the provider had a passing trouble
+	RateLimited  DeferReason = "rate_limited"  // the provider asked to wait
+	Ambiguous    DeferReason = "ambiguous"     // sent, and no complete answer
+	LinkTrouble  DeferReason = "link_trouble"  // the link's fault, not the grant's
+	Unconfirmed  DeferReason = "unconfirmed"   // invalid_grant once: it is asked again before anyone is told
+	AccessDenied DeferReason = "access_denied" // a refusal that is not known to be final
+)
+
+// Authorization is an open authorization request.
+type Authorization struct {
+	AuthorizationBegun
+	Consumed bool `json:"consumed,omitempty"`
+}
+
+// Attempt is an open try to refresh: the lease that fences all others off.
+type Attempt struct {
+	RefreshStarted
+}
+
+// LeaseEnds is when the node that started the attempt gave up at the latest, by
+// that node's clock.
+func (a Attempt) LeaseEnds() time.Time {
+	return a.At.Add(time.Duration(a.LeaseSeconds) * time.Second)
+}
+
+// State is a grant folded from its events. The zero State is a grant that was
+// never begun.
+type State struct {
+	Subject       string         `json:"subject,omitempty"`
+	Credential    *TokenIssued   `json:"credential,omitempty"` // the current one; nil: none, or revoked
+	Generation    uint64         `json:"generation,omitempty"` // of the last credential ever; never falls
+	Authorization *Authorization `json:"authorization,omitempty"`
+	Attempt       *Attempt       `json:"attempt,omitempty"`
+	RequestedAt   time.Time      `json:"requested_at,omitzero"` // a refresh is wanted since
+	RetryAt       time.Time      `json:"retry_at,omitzero"`
+	Deferred      DeferReason    `json:"deferred,omitempty"`    // of the last attempt, when it failed
+	Failures      int            `json:"failures,omitempty"`    // attempts since the last token
+	Ambiguities   int            `json:"ambiguities,omitempty"` // of these, attempts whose outcome is unknown
+	Unconfirmed   int            `json:"unconfirmed,omitempty"` // of these, answers invalid_grant
+	Unreadable    string         `json:"unreadable,omitempty"`  // problem of an answer that a person must read
+	Reauthorize   Reason         `json:"reauthorize,omitempty"`
+	ProviderCode  string         `json:"provider_code,omitempty"` // of the last failure
+	OnHold        bool           `json:"on_hold,omitempty"`
+	Ended         bool           `json:"ended,omitempty"`
+	Shredded      bool           `json:"shredded,omitempty"` // after Ended: the key is gone
+	Version       uint64         `json:"version,omitempty"`  // events so far
+}
+
+// Status is the grant's status, without regard to the time.
+func (s State) Status() Status {
+	switch {
+	case s.Version == 0:
+		return StatusAbsent
+	case s.Ended:
+		return StatusRevoked
+	case s.OnHold:
+		return StatusSuspended
+	case s.Reauthorize != "":
+		return StatusReauthorizationRequired
+	case s.Attempt != nil:
+		return StatusRefreshing
+	case s.Ambiguities > 0, s.Unreadable != "":
+		return StatusUncertain
+	case s.Failures > 0:
+		return StatusRetrying
+	case s.Credential != nil:
+		return StatusActive
+	}
+	return StatusPending
+}
+
+// StatusAt is the status as a person sees it at a time: a grant that is being
+// retried past its access token's end is stale.
+func (s State) StatusAt(now time.Time) Status {
+	status := s.Status()
+	if status == StatusRetrying && s.Credential != nil && !now.Before(s.Credential.ExpiresAt) {
+		return StatusStale
+	}
+	return status
+}
+
+// DueAt is when somebody must look at the grant again, or zero for never: to
+// renew its token, to retry, to take over a dead attempt, or to end an
+// authorization that nobody completed.
+func (s State) DueAt() time.Time {
+	due := s.refreshDue()
+	if a := s.Authorization; a != nil && (due.IsZero() || a.ExpiresAt.Before(due)) {
+		due = a.ExpiresAt
+	}
+	return due
+}
+
+func (s State) refreshDue() time.Time {
+	switch {
+	case s.Ended, s.OnHold, s.Reauthorize != "", s.Credential == nil, s.Unreadable != "":
+		return time.Time{}
+	case s.Attempt != nil:
+		return s.Attempt.LeaseEnds()
+	case s.Failures > 0 && s.RequestedAt.IsZero():
+		return s.RetryAt
+	case !s.Credential.Refreshable:
+		return s.Credential.ExpiresAt
+	case !s.RequestedAt.IsZero():
+		return s.RequestedAt
+	}
+	return s.Credential.RefreshAt
+}
+
+// RefreshDue reports whether the grant's token is to be renewed at now.
+func (s State) RefreshDue(now time.Time) bool {
+	due := s.refreshDue()
+	return !due.IsZero() && !now.Before(due)
+}
+
+// Evolve returns the State after e. It never refuses: what happened, happened.
+func Evolve(s State, e Event) State {
+	s.Version++
+	switch e := e.(type) {
+	case AuthorizationBegun:
+		if s.Ended { // a revoked grant that is authorized anew starts over
+			s = State{Generation: s.Generation, Version: s.Version}
+		}
+		s.Subject, s.Authorization = e.Subject, &Authorization{AuthorizationBegun: e}
+	case AuthorizationConsumed:
+		s.Authorization = s.Authorization.consumed(e.Authorization)
+	case AuthorizationFailed:
+		s.Authorization = nil
+		if s.Credential == nil {
+			s.Reauthorize, s.ProviderCode = e.Reason, e.ProviderCode
+		}
+	case TokenIssued:
+		s = s.issued(e)
+	case RefreshRequested:
+		s.RequestedAt = e.At
+	case RefreshStarted:
+		s.Attempt, s.RequestedAt = &Attempt{e}, time.Time{}
+		if e.TakeoverOf != uuid.Nil { // nobody knows what became of the other one
+			s.Ambiguities++
+		}
+	case RefreshDeferred:
+		s = s.deferred(e)
+	case RefreshUnreadable:
+		s.Attempt, s.Unreadable = nil, e.Problem
+		s.Failures++
+	case ReauthorizationRequired:
+		s.Attempt, s.RequestedAt, s.RetryAt = nil, time.Time{}, time.Time{}
+		s.Reauthorize, s.ProviderCode = e.Reason, e.ProviderCode
+	case Suspended:
+		s.OnHold = true
+	case Resumed:
+		s.OnHold = false
+	case Revoked:
+		s = State{Subject: s.Subject, Generation: s.Generation, Version: s.Version, Ended: true}
+	case Erased:
+		s.Shredded = true
+	}
+	return s
+}
+
+func (s State) issued(e TokenIssued) State {
+	next := State{
+		Subject: e.Subject, Credential: &e, Generation: e.Generation,
+		OnHold: s.OnHold, Version: s.Version,
+	}
+	if s.Authorization != nil && s.Authorization.Authorization != e.Exchange {
+		next.Authorization = s.Authorization // a person is still at it
+	}
+	return next
+}
+
+func (s State) deferred(e RefreshDeferred) State {
+	s.Attempt, s.RetryAt, s.Deferred, s.ProviderCode = nil, e.RetryAt, e.Reason, e.ProviderCode
+	s.Failures++
+	switch e.Reason {
+	case Ambiguous:
+		s.Ambiguities++
+	case Unconfirmed:
+		s.Unconfirmed++
+	}
+	return s
+}
+
+func (a *Authorization) consumed(id uuid.UUID) *Authorization {
+	if a == nil || a.Authorization != id {
+		return a
+	}
+	c := *a
+	c.Consumed = true
+	return &c
+}
+
+// Fold folds a history, oldest first.
+func Fold(history []Event) State {
+	var s State
+	for _, e := range history {
+		s = Evolve(s, e)
+	}
+	return s
+}

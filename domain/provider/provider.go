@@ -1,0 +1,69 @@
+// Package provider knows OAuth providers: their endpoints and habits, as an
+// entry of the catalogue says, and what a link to one of them must satisfy.
+//
+// It is pure. The catalogue is data (catalogue.yaml) that internal/catalogue
+// reads; whatever needs the network, such as the addresses behind a host name,
+// is checked again when a connection is made.
+package provider
+
+import (
+	"time"
+
+	"outlink/domain/answer"
+	"outlink/domain/link"
+)
+
+// Custom is the key of the provider that presets nothing.
+const Custom = "custom"
+
+// RotationKind is what a provider does to a refresh token that was used.
+type RotationKind string
+
+// The kinds. Unknown is treated as strict for caution and as grace for speed.
+const (
+	Stable  RotationKind = "stable"  // the same token stays
+	Grace   RotationKind = "grace"   // a new one; the old one works for a while
+	Strict  RotationKind = "strict"  // a new one; the old one is dead, its reuse may end the grant
+	Unknown RotationKind = "unknown" // custom providers
+)
+
+// Provider is an entry of the catalogue.
+type Provider struct {
+	Key                   string                  `yaml:"key" json:"key"`
+	Name                  string                  `yaml:"name" json:"name"`
+	AuthorizationEndpoint string                  `yaml:"authorization_endpoint" json:"authorization_endpoint,omitempty"`
+	TokenEndpoint         string                  `yaml:"token_endpoint" json:"token_endpoint,omitempty"`
+	RevocationEndpoint    string                  `yaml:"revocation_endpoint" json:"revocation_endpoint,omitempty"`
+	Issuer                string                  `yaml:"issuer" json:"issuer,omitempty"`
+	AuthStyle             link.AuthStyle          `yaml:"auth_style" json:"auth_style,omitempty"`
+	ScopeSeparator        string                  `yaml:"scope_separator" json:"scope_separator,omitempty"` // "" means a space
+	RequiredScopes        []string                `yaml:"required_scopes" json:"required_scopes,omitempty"` // without these there is no refresh token
+	AuthorizationParams   map[string]string       `yaml:"authorization_params" json:"authorization_params,omitempty"`
+	PublicClients         bool                    `yaml:"public_clients" json:"public_clients,omitempty"` // a client secret is not required
+	Redirect              RedirectPolicy          `yaml:"redirect" json:"redirect"`
+	Rotation              Rotation                `yaml:"rotation" json:"rotation"`
+	Lifetimes             Lifetimes               `yaml:"lifetimes" json:"lifetimes,omitzero"`
+	Errors                map[string]answer.Class `yaml:"errors" json:"errors,omitempty"`     // error codes with a meaning of their own
+	Source                string                  `yaml:"source" json:"source,omitempty"`     // where the facts are from
+	Verified              string                  `yaml:"verified" json:"verified,omitempty"` // the day they were confirmed
+}
+
+// RedirectPolicy is what a provider demands of a redirect URL.
+type RedirectPolicy struct {
+	PublicHost    bool `yaml:"public_host" json:"public_host,omitempty"`       // no raw IP address, and a public suffix
+	LocalhostHTTP bool `yaml:"localhost_http" json:"localhost_http,omitempty"` // localhost is exempt from these and from HTTPS
+}
+
+// Rotation is what happens to a used refresh token.
+type Rotation struct {
+	Kind               RotationKind  `yaml:"kind" json:"kind"`
+	Grace              time.Duration `yaml:"grace" json:"grace,omitempty"`
+	EndsOldAccessToken bool          `yaml:"ends_old_access_token" json:"ends_old_access_token,omitempty"`
+}
+
+// Lifetimes are what a provider documents and does not always say.
+type Lifetimes struct {
+	Access      time.Duration `yaml:"access" json:"access,omitempty"`             // assumed when an answer has no expires_in
+	RefreshIdle time.Duration `yaml:"refresh_idle" json:"refresh_idle,omitempty"` // an unused refresh token dies after this
+	Refresh     time.Duration `yaml:"refresh" json:"refresh,omitempty"`           // any refresh token dies after this
+}
