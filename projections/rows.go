@@ -1,0 +1,101 @@
+// Package projections builds the read models of Outlink: the links list, the
+// grants and the activity timeline, each a second fold of the log.
+//
+// It never decides and never writes to the log. A read model is disposable: it
+// can be dropped and replayed, and its rows say which event they have seen
+// last. The stores are adapters below: projections/sqlite and
+// projections/cockroach, held to one suite.
+package projections
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"outlink/domain"
+	"outlink/domain/grant"
+	"outlink/domain/link"
+)
+
+// LinkRow is a row of the links list: the link, and its grants rolled up.
+type LinkRow struct {
+	Link       uuid.UUID   `json:"link_id"`
+	Sequence   uint64      `json:"sequence"` // of the last event folded in, of the link or of its grants
+	State      link.State  `json:"state"`
+	UpdatedAt  time.Time   `json:"updated_at"` // of the last event folded in
+	Grants     GrantCounts `json:"grants"`
+	NextExpiry time.Time   `json:"next_expiry,omitzero"` // the earliest access token end of a grant in good standing
+}
+
+// GrantCounts are a link's grants by what they need.
+type GrantCounts struct {
+	Total     int `json:"total"`     // all but revoked ones
+	Healthy   int `json:"healthy"`   // active or refreshing
+	Retrying  int `json:"retrying"`  // retrying or uncertain: nobody has to act yet
+	Attention int `json:"attention"` // reauthorization required: a person has to act
+	Pending   int `json:"pending"`   // authorization begun
+	Suspended int `json:"suspended"`
+}
+
+// GrantRow is a row of the grants.
+type GrantRow struct {
+	Link      uuid.UUID   `json:"link_id"`
+	Grant     uuid.UUID   `json:"grant_id"`
+	Sequence  uint64      `json:"sequence"`
+	State     grant.State `json:"state"`
+	CreatedAt time.Time   `json:"created_at"`
+	UpdatedAt time.Time   `json:"updated_at"`
+}
+
+// LinkFilter selects links, newest change first. Zero fields do not filter.
+type LinkFilter struct {
+	Provider string
+	Status   link.Status // deleted links are listed only when asked for
+	Text     string      // prefix of the name, in any case of letters
+	Name     string      // the whole name, in any case of letters
+	After    string      // cursor of a former page
+	Limit    int         // 1 to 500; 0 means 50
+}
+
+// GrantFilter selects grants of one link, by subject. Zero fields do not filter.
+type GrantFilter struct {
+	Link   uuid.UUID
+	Status grant.Status
+	After  string
+	Limit  int // 1 to 500; 0 means 50
+}
+
+// ActivityFilter selects the timeline, newest first. Zero fields do not filter.
+type ActivityFilter struct {
+	Link   uuid.UUID // required
+	Grant  uuid.UUID
+	Before uint64 // only events with a lower sequence
+	Limit  int    // 1 to 500; 0 means 50
+}
+
+// Position is how far a projection has read the log.
+type Position struct {
+	Projection string    `json:"projection"`
+	Generation int       `json:"generation"`
+	Sequence   uint64    `json:"sequence"`
+	UpdatedAt  time.Time `json:"updated_at"`
+	Problem    string    `json:"problem,omitempty"` // why it stopped; empty while it runs
+}
+
+// Reader is what dashboards and queries ask of a store. Every method returns a
+// *domain.Error with code not_found or invalid_argument where that is the case.
+type Reader interface {
+	Links(ctx context.Context, f LinkFilter) (rows []LinkRow, next string, err error)
+	Link(ctx context.Context, id uuid.UUID) (LinkRow, error)
+	Grants(ctx context.Context, f GrantFilter) (rows []GrantRow, next string, err error)
+	Grant(ctx context.Context, id uuid.UUID) (GrantRow, error)
+	Activity(ctx context.Context, f ActivityFilter) ([]domain.Record, error)
+
+	// Due lists grants whose DueAt is before the given time, earliest first:
+	// the sweep's safety net for timers that were lost.
+	Due(ctx context.Context, before time.Time, limit int) ([]GrantRow, error)
+
+	// Positions lists the active generation of every projection.
+	Positions(ctx context.Context) ([]Position, error)
+}
