@@ -39,7 +39,6 @@ const StateVersion = 1
 type AuthorizationBegun struct {
 	Authorization         uuid.UUID `json:"authorization_id"`
 	Subject               string    `json:"subject"`
-	TicketHash            string    `json:"ticket_hash"` // SHA-256, hex, of the ticket in the start page's URL
 	ConfigVersion         uint64    `json:"config_version"`
 	RedirectURL           string    `json:"redirect_url"`
 	AuthorizationEndpoint string    `json:"authorization_endpoint"`

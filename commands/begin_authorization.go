@@ -1,0 +1,147 @@
+package commands
+
+import (
+	"context"
+	"crypto/hmac"
+	"encoding/base64"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/google/uuid"
+
+	"outlink/domain"
+	"outlink/domain/grant"
+)
+
+// authorizationLife is how long a person has to come back from the provider.
+const authorizationLife = 10 * time.Minute
+
+// BeginAuthorization opens an authorization of a link for a subject. The
+// outcome has the URL that the person opens in a browser.
+type BeginAuthorization struct {
+	Header
+	Link    uuid.UUID `json:"link_id"`
+	Subject string    `json:"subject,omitempty"` // default: "default"
+}
+
+// BeginAuthorization pins the configuration that the answer is checked against.
+func (s *Service) BeginAuthorization(ctx context.Context, c BeginAuthorization) (Outcome, error) {
+	if c.Subject == "" {
+		c.Subject = grant.DefaultSubject
+	}
+	if err := checkSubject(c.Subject); err != nil {
+		return Outcome{}, err
+	}
+	l, err := s.Links.Load(ctx, domain.Key{Link: c.Link})
+	if err != nil {
+		return Outcome{}, err
+	}
+	if err := l.State.Usable(c.Link); err != nil {
+		return Outcome{}, err
+	}
+	e := grant.AuthorizationBegun{
+		Authorization: s.NewID(), Subject: c.Subject, ConfigVersion: l.State.ConfigVersion,
+		RedirectURL: l.State.RedirectURL, AuthorizationEndpoint: l.State.AuthorizationEndpoint,
+		TokenEndpoint: l.State.TokenEndpoint, Issuer: l.State.Issuer,
+		At: s.Now(), ExpiresAt: s.Now().Add(authorizationLife),
+	}
+	key := domain.Key{Link: c.Link, Grant: grant.ID(c.Link, c.Subject)}
+	var begun grant.AuthorizationBegun
+	out, err := s.onGrant(ctx, key, c.Header, func(g grant.State) (grant.Event, error) {
+		begun = e
+		return g.BeginAuthorization(key.Grant, e)
+	})
+	if err != nil {
+		return Outcome{}, err
+	}
+	if len(out.Events) == 0 { // this command, repeated: its authorization is the open one
+		at, err := s.Grants.Load(ctx, key)
+		if err != nil || at.State.Authorization == nil {
+			return out, err
+		}
+		begun = at.State.Authorization.AuthorizationBegun
+	}
+	out.Authorization, out.ExpiresAt = begun.Authorization, &begun.ExpiresAt
+	return s.withStartURL(ctx, out)
+}
+
+// withStartURL adds the URL of Outlink's own start page. It carries a ticket
+// that this vault alone can make, and is never stored.
+func (s *Service) withStartURL(ctx context.Context, out Outcome) (Outcome, error) {
+	if out.Authorization == uuid.Nil {
+		return out, nil
+	}
+	ticket, err := s.Handle(ctx, TicketHandle, domain.Key{Link: out.Link, Grant: out.Grant}, out.Authorization)
+	if err != nil {
+		return Outcome{}, err
+	}
+	out.AuthorizationURL = strings.TrimSuffix(s.Policy.PublicURL, "/") + "/oauth/start/" + out.Link.String() + "?ticket=" + ticket
+	return out, nil
+}
+
+// checkSubject refuses a subject that cannot be shown in one line.
+func checkSubject(subject string) error {
+	if len(subject) > 200 || strings.ContainsFunc(subject, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return domain.Errorf(domain.InvalidArgument, "subject %q: use at most 200 printable characters", subject)
+	}
+	return nil
+}
+
+// The purposes of a handle: one made for one purpose is worthless for another.
+const (
+	TicketHandle = "ticket" // opens the start page
+	StateHandle  = "state"  // the state parameter (RFC 6749 section 10.12)
+	CookieHandle = "cookie" // binds the answer to the browser that began
+	pkceHandle   = "pkce"   // the code verifier (RFC 7636)
+)
+
+// Handle is an opaque string that names an authorization and that only this
+// vault can make: grant id, authorization id and 256 bits of proof. Because it
+// can be derived again, it is stored nowhere.
+func (s *Service) Handle(ctx context.Context, purpose string, key domain.Key, authorization uuid.UUID) (string, error) {
+	proof, err := s.Vault.Derive(ctx, key, purpose, authorization)
+	if err != nil {
+		return "", err
+	}
+	raw := append(append(key.Grant[:], authorization[:]...), proof...)
+	return base64.RawURLEncoding.EncodeToString(raw), nil
+}
+
+// OpenHandle checks a handle of a link and returns what it names.
+func (s *Service) OpenHandle(ctx context.Context, purpose string, link uuid.UUID, handle string) (domain.Key, uuid.UUID, error) {
+	invalid := domain.Errorf(domain.InvalidArgument, "this authorization is unknown: the address is incomplete, or it belongs to another link; start again")
+	raw, err := base64.RawURLEncoding.DecodeString(handle)
+	if err != nil || len(raw) != 64 {
+		return domain.Key{}, uuid.Nil, invalid
+	}
+	key, authorization := domain.Key{Link: link, Grant: uuid.UUID(raw[:16])}, uuid.UUID(raw[16:32])
+	at, err := s.Grants.Load(ctx, key) // first: a key is not made for a grant that nobody began
+	if err != nil {
+		return domain.Key{}, uuid.Nil, err
+	}
+	if at.State.Authorization == nil || at.State.Authorization.Authorization != authorization {
+		if at.Version == 0 {
+			return domain.Key{}, uuid.Nil, invalid
+		}
+		return domain.Key{}, uuid.Nil, domain.Errorf(domain.FailedPrecondition, "this authorization is over or was replaced by a newer one; start again")
+	}
+	proof, err := s.Vault.Derive(ctx, key, purpose, authorization)
+	if err != nil {
+		return domain.Key{}, uuid.Nil, err
+	}
+	if !hmac.Equal(proof, raw[32:]) {
+		return domain.Key{}, uuid.Nil, invalid
+	}
+	return key, authorization, nil
+}
+
+// CodeVerifier is the PKCE code verifier of an authorization: 256 bits, derived
+// again when the code is exchanged (RFC 7636 section 4.1).
+func (s *Service) CodeVerifier(ctx context.Context, key domain.Key, authorization uuid.UUID) (domain.Secret, error) {
+	proof, err := s.Vault.Derive(ctx, key, pkceHandle, authorization)
+	if err != nil {
+		return domain.Secret{}, err
+	}
+	return domain.NewSecret(base64.RawURLEncoding.EncodeToString(proof)), nil
+}

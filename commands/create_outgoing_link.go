@@ -1,0 +1,137 @@
+package commands
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"outlink/domain"
+	"outlink/domain/link"
+	"outlink/domain/name"
+)
+
+// Draft is a link's configuration as an administrator gives it. What is left
+// out comes from the provider's entry in the catalogue.
+type Draft struct {
+	Name                  string            `json:"name"`
+	Provider              string            `json:"provider"`
+	ClientID              string            `json:"client_id"`
+	Scopes                []string          `json:"scopes,omitempty"`
+	AuthorizationEndpoint string            `json:"authorization_endpoint,omitempty"`
+	TokenEndpoint         string            `json:"token_endpoint,omitempty"`
+	RevocationEndpoint    string            `json:"revocation_endpoint,omitempty"`
+	Issuer                string            `json:"issuer,omitempty"`
+	AuthStyle             link.AuthStyle    `json:"auth_style,omitempty"`
+	AuthorizationParams   map[string]string `json:"authorization_params,omitempty"`
+}
+
+// CreateOutgoingLink configures a link to a provider.
+type CreateOutgoingLink struct {
+	Header
+	Link uuid.UUID `json:"link_id,omitzero"` // chosen by the caller; else it is the command's id
+	Draft
+	ClientSecret domain.SecretInput `json:"client_secret,omitzero"`
+}
+
+// CreateOutgoingLink reserves the name, puts the client secret into the vault,
+// and creates the link. Each step may be repeated after a crash.
+func (s *Service) CreateOutgoingLink(ctx context.Context, c CreateOutgoingLink) (Outcome, error) {
+	id := c.Link
+	if id == uuid.Nil {
+		id = c.CommandID
+	}
+	config, err := s.configure(id, c.Draft, !c.ClientSecret.IsZero())
+	if err != nil {
+		return Outcome{}, err
+	}
+	secret, err := s.open(c.ClientSecret)
+	if err != nil {
+		return Outcome{}, err
+	}
+	// Asked before the vault is touched: creating a link that exists must not
+	// replace its secret.
+	created := link.Created{Config: config, At: s.Now()}
+	if !secret.IsZero() {
+		created.SecretGeneration = 1
+	}
+	at, err := s.Links.Load(ctx, domain.Key{Link: id})
+	if err != nil {
+		return Outcome{}, err
+	}
+	if e, err := at.State.Create(id, created); err != nil || e == nil {
+		return Outcome{Link: id, Sequence: at.Sequence, Version: at.Version, Events: []string{}, RedirectURL: at.State.RedirectURL}, err
+	}
+	if err := s.reserveName(ctx, id, config.Name, c.Header); err != nil {
+		return Outcome{}, err
+	}
+	if !secret.IsZero() {
+		if err := s.Vault.StoreClientSecret(ctx, id, 1, secret); err != nil {
+			return Outcome{}, err
+		}
+	}
+	return s.onLink(ctx, id, c.Header, func(l link.State) (link.Event, error) { return l.Create(id, created) })
+}
+
+// configure completes a draft from the catalogue and checks it as a whole.
+func (s *Service) configure(id uuid.UUID, d Draft, secretGiven bool) (link.Config, error) {
+	p, err := s.Catalogue.Get(d.Provider)
+	if err != nil {
+		return link.Config{}, err
+	}
+	config := p.Complete(link.Config{
+		Name: d.Name, Provider: d.Provider, ClientID: d.ClientID, Scopes: d.Scopes,
+		AuthorizationEndpoint: d.AuthorizationEndpoint, TokenEndpoint: d.TokenEndpoint,
+		RevocationEndpoint: d.RevocationEndpoint, Issuer: d.Issuer,
+		AuthStyle: d.AuthStyle, AuthorizationParams: d.AuthorizationParams,
+	})
+	if err := p.Check(config, secretGiven, s.Policy); err != nil {
+		return link.Config{}, err
+	}
+	config.RedirectURL, err = p.RedirectURL(s.Policy, id, config)
+	return config, err
+}
+
+// open reads a secret of a command in either of its forms.
+func (s *Service) open(in domain.SecretInput) (domain.Secret, error) {
+	if in.Sealed == nil {
+		return in.Clear, nil
+	}
+	return s.Vault.Unseal(*in.Sealed)
+}
+
+// abandoned is how long a reservation counts whose link does not exist (yet):
+// longer than a command may take.
+const abandoned = 60e9 // one minute, in nanoseconds
+
+// reserveName makes sure that no other living link goes by the name.
+func (s *Service) reserveName(ctx context.Context, id uuid.UUID, wanted string, h Header) error {
+	h.ExpectedVersion = nil // that is about the link
+	e := name.Reserved{Name: wanted, Link: id, At: s.Now()}
+	_, _, err := decide(ctx, s.Names, name.Kinds, domain.Key{Link: name.ID(wanted)}, h, s.Now(), func(n Loaded[name.State]) (name.Event, error) {
+		inUse, err := s.goesBy(ctx, n.State, wanted)
+		if err != nil {
+			return nil, err
+		}
+		return n.State.Reserve(e, inUse)
+	})
+	return err
+}
+
+// goesBy reports whether the holder of a name still uses it.
+func (s *Service) goesBy(ctx context.Context, n name.State, wanted string) (bool, error) {
+	if n.Link == uuid.Nil {
+		return false, nil
+	}
+	holder, err := s.Links.Load(ctx, domain.Key{Link: n.Link})
+	if err != nil {
+		return false, err
+	}
+	switch holder.State.Status() {
+	case link.StatusAbsent:
+		return s.Now().Sub(n.At) < abandoned, nil
+	case link.StatusDeleted:
+		return false, nil
+	}
+	// A rename in progress has reserved the new name and not yet taken it.
+	return name.ID(holder.State.Name) == name.ID(wanted) || s.Now().Sub(n.At) < abandoned, nil
+}

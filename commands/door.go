@@ -1,0 +1,247 @@
+package commands
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"outlink/domain"
+)
+
+// MaxSize is how large a command may be, in bytes.
+const MaxSize = 64 << 10
+
+// Outcomes remembers the answers to commands, so that a repeat gets the same
+// one, long after the log's own window for duplicates.
+type Outcomes interface {
+	// Get returns the answer to a command, or nil.
+	Get(ctx context.Context, command uuid.UUID) (*Answered, error)
+	Put(ctx context.Context, command uuid.UUID, a Answered) error
+}
+
+// Answered is a command's answer as it is remembered.
+type Answered struct {
+	Command string        `json:"command"`
+	Outcome *Outcome      `json:"outcome,omitempty"`
+	Error   *domain.Error `json:"error,omitempty"`
+}
+
+// Door is how a command came in.
+type Door struct {
+	Actor       string // who the transport says it is; outweighs the command's own word
+	Traceparent string
+	SealedOnly  bool // a clear secret is refused: the stream it came through keeps it
+}
+
+// handler decodes one command and runs it.
+type handler func(ctx context.Context, s *Service, d Door, body []byte) (Outcome, *Header, error)
+
+// handlers is every command by name: the contract of all doors.
+var handlers = map[string]handler{
+	"CreateOutgoingLink":  handle((*Service).CreateOutgoingLink),
+	"UpdateOutgoingLink":  handle((*Service).UpdateOutgoingLink),
+	"ReplaceClientSecret": handle((*Service).ReplaceClientSecret),
+	"DisableLink":         handle((*Service).DisableLink),
+	"EnableLink":          handle((*Service).EnableLink),
+	"DeleteLink":          handle((*Service).DeleteLink),
+	"BeginAuthorization":  handle((*Service).BeginAuthorization),
+	"RecordTokenIssued":   handle((*Service).RecordTokenIssued),
+	"RequestRefresh":      handle((*Service).RequestRefresh),
+	"ReportTokenRejected": handle((*Service).ReportTokenRejected),
+	"SuspendGrant":        handle((*Service).SuspendGrant),
+	"ResumeGrant":         handle((*Service).ResumeGrant),
+	"RevokeGrant":         handle((*Service).RevokeGrant),
+}
+
+// Names lists the commands.
+func Names() []string { return slices.Sorted(maps.Keys(handlers)) }
+
+// Run decodes a command, runs it, and remembers its answer. It is the one
+// handler behind all doors.
+func (s *Service) Run(ctx context.Context, name string, d Door, body []byte) (Outcome, error) {
+	run, ok := handlers[name]
+	if !ok {
+		return Outcome{}, domain.Errorf(domain.InvalidArgument, "unknown command %q; the commands are %s", clip(name), strings.Join(Names(), ", "))
+	}
+	if len(body) > MaxSize {
+		return Outcome{}, domain.Errorf(domain.InvalidArgument, "the command has %d bytes; at most %d are taken", len(body), MaxSize)
+	}
+	id, err := commandID(body)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if id != uuid.Nil {
+		known, err := s.Outcomes.Get(ctx, id)
+		if err != nil {
+			return Outcome{}, err
+		}
+		if known != nil {
+			return s.again(ctx, name, id, *known)
+		}
+	}
+	out, h, err := run(ctx, s, d, body)
+	if h == nil || id == uuid.Nil {
+		return out, err
+	}
+	return out, errors.Join(err, s.remember(ctx, name, h.CommandID, out, err))
+}
+
+// again answers a repeated command as the first time.
+func (s *Service) again(ctx context.Context, name string, id uuid.UUID, known Answered) (Outcome, error) {
+	switch {
+	case known.Command != name:
+		return Outcome{}, domain.Errorf(domain.InvalidArgument, "command_id %s was used for %s; every command needs its own", id, known.Command)
+	case known.Error != nil:
+		return Outcome{}, known.Error
+	}
+	return s.withStartURL(ctx, *known.Outcome)
+}
+
+// remember keeps an answer that is final. What may succeed when tried again is
+// not remembered.
+func (s *Service) remember(ctx context.Context, name string, id uuid.UUID, out Outcome, err error) error {
+	a := Answered{Command: name}
+	if err != nil {
+		switch domain.CodeOf(err) {
+		case domain.Unavailable, domain.Internal, domain.ResourceExhausted:
+			return nil
+		}
+		a.Error = domain.Public(err)
+	} else {
+		out.AuthorizationURL = "" // it carries a ticket
+		a.Outcome = &out
+	}
+	return s.Outcomes.Put(ctx, id, a)
+}
+
+// commanded is a pointer to a command: a struct that embeds Header.
+type commanded[C any] interface {
+	*C
+	header() *Header
+}
+
+// handle makes a handler of a command's method.
+func handle[C any, P commanded[C]](run func(*Service, context.Context, C) (Outcome, error)) handler {
+	return func(ctx context.Context, s *Service, d Door, body []byte) (Outcome, *Header, error) {
+		var c C
+		if err := decode(body, &c); err != nil {
+			return Outcome{}, nil, err
+		}
+		if err := d.admit(&c); err != nil {
+			return Outcome{}, nil, err
+		}
+		h := P(&c).header()
+		if h.CommandID == uuid.Nil {
+			h.CommandID = s.NewID()
+		}
+		if d.Actor != "" {
+			h.Actor = d.Actor
+		}
+		h.Traceparent = d.Traceparent
+		if err := h.check(); err != nil {
+			return Outcome{}, nil, err
+		}
+		out, err := run(s, ctx, c)
+		return out, h, err
+	}
+}
+
+// admit refuses a clear secret where it would rest in a stream.
+func (d Door) admit(c any) error {
+	if !d.SealedOnly {
+		return nil
+	}
+	for _, in := range secrets(c) {
+		if !in.Clear.IsZero() {
+			return domain.Errorf(domain.InvalidArgument, "a submitted command rests in a stream, so its secrets must be sealed to the namespace's curve key (see outlink.info); or send it as a request")
+		}
+	}
+	return nil
+}
+
+func secrets(c any) []domain.SecretInput {
+	switch c := c.(type) {
+	case *CreateOutgoingLink:
+		return []domain.SecretInput{c.ClientSecret}
+	case *ReplaceClientSecret:
+		return []domain.SecretInput{c.ClientSecret}
+	case *RecordTokenIssued:
+		return []domain.SecretInput{c.AccessToken, c.RefreshToken}
+	}
+	return nil
+}
+
+// check keeps what goes into headers of the log printable and short.
+func (h *Header) check() error {
+	for field, value := range map[string]string{"actor": h.Actor, "correlation_id": h.Correlation, "reason": h.Reason} {
+		if len(value) > 500 || strings.ContainsAny(value, "\r\n\x00") {
+			return domain.Errorf(domain.InvalidArgument, "%s: use at most 500 characters in one line", field)
+		}
+	}
+	return nil
+}
+
+// decode reads a command strictly: an unknown member is more likely a typing
+// error than a wish, and silence would lose it.
+func decode(body []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return domain.Errorf(domain.InvalidArgument, "the command is not readable: %s", explain(err))
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return domain.Errorf(domain.InvalidArgument, "the command is not readable: there is more after the JSON object")
+	}
+	return nil
+}
+
+// explain says what is wrong with JSON without repeating it: it may hold a secret.
+func explain(err error) string {
+	var syntax *json.SyntaxError
+	var typ *json.UnmarshalTypeError
+	switch {
+	case errors.Is(err, io.EOF):
+		return "it is empty; send a JSON object"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "the JSON ends too early"
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("malformed JSON at byte %d", syntax.Offset)
+	case errors.As(err, &typ):
+		return fmt.Sprintf("member %q must be a %s, not a JSON %s", typ.Field, typ.Type, typ.Value)
+	case strings.HasPrefix(err.Error(), "json: unknown field "):
+		return "unknown member " + strings.TrimPrefix(err.Error(), "json: unknown field ")
+	case strings.HasPrefix(err.Error(), "a secret is "):
+		return err.Error()
+	}
+	return "a member has a value that does not fit (ids are UUIDs, times are RFC 3339)"
+}
+
+// commandID peeks at the id, so that a repeat is answered before it is decoded.
+func commandID(body []byte) (uuid.UUID, error) {
+	var h struct {
+		CommandID json.RawMessage `json:"command_id"`
+	}
+	if json.Unmarshal(body, &h) != nil || len(h.CommandID) == 0 {
+		return uuid.Nil, nil // the strict decoder says what is wrong
+	}
+	var id uuid.UUID
+	if json.Unmarshal(h.CommandID, &id) != nil {
+		return uuid.Nil, domain.Errorf(domain.InvalidArgument, "command_id must be a UUID")
+	}
+	return id, nil
+}
+
+func clip(s string) string {
+	if len(s) > 60 {
+		return s[:60] + "…"
+	}
+	return s
+}

@@ -1,0 +1,22 @@
+package commands
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"outlink/domain/link"
+)
+
+// EnableLink puts a disabled link back into service.
+type EnableLink struct {
+	Header
+	Link uuid.UUID `json:"link_id"`
+}
+
+// EnableLink runs the command.
+func (s *Service) EnableLink(ctx context.Context, c EnableLink) (Outcome, error) {
+	return s.onLink(ctx, c.Link, c.Header, func(l link.State) (link.Event, error) {
+		return l.Enable(c.Link, link.Enabled{Reason: c.Reason, At: s.Now()})
+	})
+}

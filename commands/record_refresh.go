@@ -1,0 +1,59 @@
+package commands
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"outlink/domain"
+	"outlink/domain/answer"
+	"outlink/domain/grant"
+	"outlink/domain/link"
+)
+
+// RecordRefreshStarted takes the lease of a refresh. It is the refresh
+// worker's: an outcome without events says that there is nothing to do.
+func (s *Service) RecordRefreshStarted(ctx context.Context, key domain.Key, h Header, e grant.RefreshStarted) (Outcome, error) {
+	return s.onGrant(ctx, key, h, func(g grant.State) (grant.Event, error) { return g.StartRefresh(key.Grant, e) })
+}
+
+// RecordRefreshDeferred ends an attempt that is to be repeated.
+func (s *Service) RecordRefreshDeferred(ctx context.Context, key domain.Key, h Header, e grant.RefreshDeferred) (Outcome, error) {
+	return s.onGrant(ctx, key, h, func(g grant.State) (grant.Event, error) { return g.DeferRefresh(e) })
+}
+
+// RecordRefreshUnreadable ends an attempt whose answer a person must read.
+func (s *Service) RecordRefreshUnreadable(ctx context.Context, key domain.Key, h Header, e grant.RefreshUnreadable) (Outcome, error) {
+	return s.onGrant(ctx, key, h, func(g grant.State) (grant.Event, error) { return g.SetAsideUnreadable(e) })
+}
+
+// RequireReauthorization says that only a person's consent helps.
+func (s *Service) RequireReauthorization(ctx context.Context, key domain.Key, h Header, e grant.ReauthorizationRequired) (Outcome, error) {
+	return s.onGrant(ctx, key, h, func(g grant.State) (grant.Event, error) { return g.RequireReauthorization(e) })
+}
+
+// RecordErased says that a revoked grant's key is gone.
+func (s *Service) RecordErased(ctx context.Context, key domain.Key, h Header, e grant.Erased) (Outcome, error) {
+	return s.onGrant(ctx, key, h, func(g grant.State) (grant.Event, error) { return g.Erase(e) })
+}
+
+// DegradeLink records a link's trouble, once however many grants notice it.
+func (s *Service) DegradeLink(ctx context.Context, id uuid.UUID, h Header, class answer.Class, code string, at time.Time) (Outcome, error) {
+	e := link.Degraded{Reason: reasons[class], ProviderCode: code, At: at}
+	return s.onLink(ctx, id, h, func(l link.State) (link.Event, error) { return l.Degrade(id, e) })
+}
+
+var reasons = map[answer.Class]link.Reason{
+	answer.ClientRejected: link.ClientRejected,
+	answer.ClientDeleted:  link.ClientDeleted,
+	answer.ScopeRejected:  link.ScopeRejected,
+	answer.ConfigError:    link.ConfigError,
+}
+
+// RecoverLink ends a link's trouble after a success.
+func (s *Service) RecoverLink(ctx context.Context, id uuid.UUID, h Header) (Outcome, error) {
+	return s.onLink(ctx, id, h, func(l link.State) (link.Event, error) {
+		return l.Recover(id, link.Recovered{At: s.Now()})
+	})
+}

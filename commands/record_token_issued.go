@@ -1,0 +1,258 @@
+package commands
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"outlink/domain"
+	"outlink/domain/answer"
+	"outlink/domain/grant"
+	"outlink/domain/link"
+	"outlink/domain/provider"
+)
+
+// RecordTokenIssued imports a credential that another system held. The subject's
+// grant comes into being, or gets a new generation.
+type RecordTokenIssued struct {
+	Header
+	Link         uuid.UUID          `json:"link_id"`
+	Subject      string             `json:"subject,omitempty"`
+	RefreshToken domain.SecretInput `json:"refresh_token,omitzero"`
+	AccessToken  domain.SecretInput `json:"access_token,omitzero"`
+	TokenType    string             `json:"token_type,omitempty"`
+	Scopes       []string           `json:"scopes,omitempty"`
+	ExpiresAt    time.Time          `json:"expires_at,omitzero"` // of the access token; without one the refresh is due at once
+}
+
+// RecordTokenIssued runs the command.
+func (s *Service) RecordTokenIssued(ctx context.Context, c RecordTokenIssued) (Outcome, error) {
+	access, err := s.open(c.AccessToken)
+	if err != nil {
+		return Outcome{}, err
+	}
+	refresh, err := s.open(c.RefreshToken)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if c.Subject == "" {
+		c.Subject = grant.DefaultSubject
+	}
+	if err := errors.Join(checkSubject(c.Subject), checkImport(c, access, refresh)); err != nil {
+		return Outcome{}, err
+	}
+	l, err := s.Links.Load(ctx, domain.Key{Link: c.Link})
+	if err != nil {
+		return Outcome{}, err
+	}
+	if err := l.State.Usable(c.Link); err != nil {
+		return Outcome{}, err
+	}
+	now := s.Now()
+	t := NewToken{
+		Key: domain.Key{Link: c.Link, Grant: grant.ID(c.Link, c.Subject)}, Subject: c.Subject,
+		Exchange: c.CommandID, Cause: grant.ByImport, ReceivedAt: now,
+		Token: answer.Token{AccessToken: access, RefreshToken: refresh, TokenType: c.TokenType, Scopes: c.Scopes},
+	}
+	switch {
+	case access.IsZero():
+		t.ExpiresAt = now // nothing to serve yet: renew at once
+	case !c.ExpiresAt.IsZero():
+		t.ExpiresAt = c.ExpiresAt
+	}
+	return s.IssueToken(ctx, c.Header, t)
+}
+
+func checkImport(c RecordTokenIssued, access, refresh domain.Secret) error {
+	switch {
+	case access.IsZero() && refresh.IsZero():
+		return domain.Errorf(domain.InvalidArgument, "there is no token to record; give refresh_token, access_token or both")
+	case !access.IsZero() && refresh.IsZero() && c.ExpiresAt.IsZero():
+		return domain.Errorf(domain.InvalidArgument, "expires_at is missing: an access token without refresh token needs its end")
+	}
+	return nil
+}
+
+// NewToken is a token that a provider issued, on its way into vault and log.
+type NewToken struct {
+	Key        domain.Key
+	Subject    string
+	Exchange   uuid.UUID // the authorization, attempt or import: recognises a repeat
+	Cause      grant.Cause
+	From       uint64 // the generation whose refresh token was used
+	ReceivedAt time.Time
+	ExpiresAt  time.Time // overrides the token's lifetime
+	Token      answer.Token
+}
+
+// assumedLife is how long an access token counts for the schedule when neither
+// the answer nor the catalogue says. It is still served afterwards only if renewed.
+const assumedLife = time.Hour
+
+// IssueToken stores a token: vault first, then the event. Whatever happens in
+// between, the next reader completes what the vault has; a success is never
+// dropped for a conflict.
+func (s *Service) IssueToken(ctx context.Context, h Header, t NewToken) (Outcome, error) {
+	l, err := s.Links.Load(ctx, domain.Key{Link: t.Key.Link})
+	if err != nil {
+		return Outcome{}, err
+	}
+	p, err := s.Catalogue.Get(l.State.Provider)
+	if err != nil {
+		return Outcome{}, err
+	}
+	for range attempts {
+		kept, revision, err := s.complete(ctx, h, t.Key)
+		if err != nil {
+			return Outcome{}, err
+		}
+		if kept.at.State.Credential != nil && kept.at.State.Credential.Exchange == t.Exchange {
+			return kept.outcome(t.Key), nil
+		}
+		c, err := s.credential(ctx, t, kept, l.State, p)
+		if err != nil {
+			return Outcome{}, err
+		}
+		if _, err := kept.at.State.RecordToken(t.Key.Grant, c.Issued); err != nil {
+			return Outcome{}, err
+		}
+		err = s.Vault.StoreCredential(ctx, t.Key, c, revision)
+		if err != nil && !errors.Is(err, ErrOvertaken) {
+			return Outcome{}, err
+		}
+		// Either ours is in the vault now, or somebody else's is: complete it
+		// and look again.
+	}
+	return Outcome{}, domain.Errorf(domain.Conflict, "grant %s changes faster than its token could be stored; try again", t.Key.Grant)
+}
+
+// Complete makes a credential count that reached the vault but not the log, as
+// after a crash between the two. It returns the grant as it is then.
+func (s *Service) Complete(ctx context.Context, key domain.Key) (Loaded[grant.State], Credential, error) {
+	kept, _, err := s.complete(ctx, Header{CommandID: s.NewID(), Actor: "outlink"}, key)
+	return kept.at, kept.credential, err
+}
+
+// keptGrant is a grant whose log and vault agree.
+type keptGrant struct {
+	at         Loaded[grant.State]
+	credential Credential
+	events     []string
+}
+
+func (k keptGrant) outcome(key domain.Key) Outcome {
+	return Outcome{Link: key.Link, Grant: key.Grant, Sequence: k.at.Sequence, Version: k.at.Version, Events: k.events}
+}
+
+func (s *Service) complete(ctx context.Context, h Header, key domain.Key) (keptGrant, uint64, error) {
+	h.ExpectedVersion = nil // completing is no change of the caller's
+	for range attempts {
+		at, err := s.Grants.Load(ctx, key)
+		if err != nil {
+			return keptGrant{}, 0, err
+		}
+		if at.State.Ended && !at.State.Shredded { // what is in the vault is about to go
+			return keptGrant{at: at, events: []string{}}, 0, nil
+		}
+		c, revision, err := s.Vault.Credential(ctx, key)
+		if err != nil {
+			return keptGrant{}, 0, err
+		}
+		k := keptGrant{at: at, credential: c, events: []string{}}
+		if c.Issued.Generation <= at.State.Generation {
+			return k, revision, nil
+		}
+		e, err := at.State.RecordToken(key.Grant, c.Issued)
+		if err != nil || e == nil {
+			return k, revision, err
+		}
+		next, err := s.Grants.Append(ctx, key, at, e, h.meta(s.Now()))
+		if err == nil {
+			return keptGrant{at: next, credential: c, events: []string{grant.Kinds.Type(e)}}, revision, nil
+		}
+		if !errors.Is(err, ErrOvertaken) {
+			return k, revision, err
+		}
+	}
+	return keptGrant{}, 0, domain.Errorf(domain.Conflict, "grant %s changes faster than its token could be completed; try again", key.Grant)
+}
+
+// credential is the vault's next entry: the new tokens, or the old refresh
+// token where the answer brought none (RFC 6749 section 6).
+func (s *Service) credential(ctx context.Context, t NewToken, kept keptGrant, l link.State, p provider.Provider) (Credential, error) {
+	refresh, rotated := t.Token.RefreshToken, !t.Token.RefreshToken.IsZero()
+	if !rotated && t.Cause == grant.ByRefresh {
+		refresh = kept.credential.RefreshToken
+	}
+	if rotated && refresh.Equal(kept.credential.RefreshToken) {
+		rotated = false
+	}
+	print, err := s.fingerprint(ctx, t.Key, refresh)
+	if err != nil {
+		return Credential{}, err
+	}
+	e := grant.TokenIssued{
+		Exchange: t.Exchange, Subject: t.Subject, Cause: t.Cause, From: t.From,
+		Generation: kept.at.State.Generation + 1,
+		TokenType:  t.Token.TokenType, Scopes: t.Token.Scopes, ReceivedAt: t.ReceivedAt,
+		Refreshable: !refresh.IsZero(), Rotated: rotated && t.Cause == grant.ByRefresh,
+		RefreshTokenHash: print,
+	}
+	if e.TokenType == "" {
+		e.TokenType = "Bearer"
+	}
+	if e.Scopes == nil { // identical to what was requested (RFC 6749 section 5.1)
+		e.Scopes = l.Scopes
+		if c := kept.at.State.Credential; c != nil && t.Cause == grant.ByRefresh {
+			e.Scopes = c.Scopes
+		}
+	}
+	e.ExpiresAt, e.ExpiryAssumed = expiry(t, p)
+	if e.Refreshable {
+		e.RefreshAt = grant.RefreshAt(t.ReceivedAt, e.ExpiresAt, p.Rotation.EndsOldAccessToken, s.Spread())
+	}
+	e.RefreshTokenExpiresAt = refreshTokenExpiry(t, kept, rotated)
+	return Credential{Issued: e, AccessToken: t.Token.AccessToken, RefreshToken: refresh}, nil
+}
+
+func expiry(t NewToken, p provider.Provider) (at time.Time, assumed bool) {
+	switch {
+	case !t.ExpiresAt.IsZero():
+		return t.ExpiresAt, false
+	case t.Token.Lifetime > 0:
+		return t.ReceivedAt.Add(t.Token.Lifetime), false
+	case p.Lifetimes.Access > 0:
+		return t.ReceivedAt.Add(p.Lifetimes.Access), true
+	}
+	return t.ReceivedAt.Add(assumedLife), true
+}
+
+func refreshTokenExpiry(t NewToken, kept keptGrant, rotated bool) time.Time {
+	if t.Token.RefreshTokenLifetime > 0 {
+		return t.ReceivedAt.Add(t.Token.RefreshTokenLifetime)
+	}
+	if c := kept.at.State.Credential; c != nil && !rotated && t.Cause == grant.ByRefresh {
+		return c.RefreshTokenExpiresAt
+	}
+	return time.Time{}
+}
+
+// fingerprint tells a grant's refresh tokens apart in the log: 64 bits of a MAC
+// whose key is shredded with the grant's.
+func (s *Service) fingerprint(ctx context.Context, key domain.Key, token domain.Secret) (string, error) {
+	if token.IsZero() {
+		return "", nil
+	}
+	k, err := s.Vault.Derive(ctx, key, "fingerprint", key.Grant)
+	if err != nil {
+		return "", err
+	}
+	mac := hmac.New(sha256.New, k)
+	mac.Write([]byte(token.Reveal()))
+	return hex.EncodeToString(mac.Sum(nil)[:8]), nil
+}

@@ -1,0 +1,78 @@
+package commands
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"outlink/domain"
+	"outlink/domain/grant"
+)
+
+// GrantRef names a grant: by its id, or by its subject, which defaults to
+// "default".
+type GrantRef struct {
+	Link    uuid.UUID `json:"link_id"`
+	Grant   uuid.UUID `json:"grant_id,omitzero"`
+	Subject string    `json:"subject,omitempty"`
+}
+
+func (r GrantRef) key() domain.Key {
+	switch {
+	case r.Grant != uuid.Nil:
+		return domain.Key{Link: r.Link, Grant: r.Grant}
+	case r.Subject == "":
+		return domain.Key{Link: r.Link, Grant: grant.ID(r.Link, grant.DefaultSubject)}
+	}
+	return domain.Key{Link: r.Link, Grant: grant.ID(r.Link, r.Subject)}
+}
+
+// RequestRefresh asks for a refresh before it is due. Generation is the one the
+// caller saw; 0 means whichever is current.
+type RequestRefresh struct {
+	Header
+	GrantRef
+	Generation uint64 `json:"generation,omitempty"`
+}
+
+// RequestRefresh records the wish; the refresh worker acts on it.
+func (s *Service) RequestRefresh(ctx context.Context, c RequestRefresh) (Outcome, error) {
+	return s.requestRefresh(ctx, c.key(), c.Header, c.Generation, c.Reason)
+}
+
+func (s *Service) requestRefresh(ctx context.Context, key domain.Key, h Header, seen uint64, reason string) (Outcome, error) {
+	if err := s.linkUsable(ctx, key.Link); err != nil {
+		return Outcome{}, err
+	}
+	return s.onGrant(ctx, key, h, func(g grant.State) (grant.Event, error) {
+		generation := seen
+		if generation == 0 {
+			generation = g.Generation
+		}
+		return g.RequestRefresh(key.Grant, grant.RefreshRequested{Generation: generation, Reason: reason, At: s.Now()})
+	})
+}
+
+func (s *Service) linkUsable(ctx context.Context, id uuid.UUID) error {
+	at, err := s.Links.Load(ctx, domain.Key{Link: id})
+	if err != nil {
+		return err
+	}
+	return at.State.Usable(id)
+}
+
+// ReportTokenRejected says that a caller's access token was refused (401) by
+// the resource server: the token is renewed before its time.
+type ReportTokenRejected struct {
+	Header
+	GrantRef
+	Generation uint64 `json:"generation"` // of the token that was refused
+}
+
+// ReportTokenRejected asks for a refresh unless the token was renewed already.
+func (s *Service) ReportTokenRejected(ctx context.Context, c ReportTokenRejected) (Outcome, error) {
+	if c.Generation == 0 {
+		return Outcome{}, domain.Errorf(domain.InvalidArgument, "generation is missing; give the generation of the token that was refused")
+	}
+	return s.requestRefresh(ctx, c.key(), c.Header, c.Generation, "rejected by the resource server")
+}

@@ -1,0 +1,82 @@
+package commands
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"outlink/domain"
+	"outlink/domain/link"
+	"outlink/domain/name"
+)
+
+// UpdateOutgoingLink changes a link's configuration. Members left out keep
+// their value; the provider cannot change.
+type UpdateOutgoingLink struct {
+	Header
+	Link                  uuid.UUID          `json:"link_id"`
+	Name                  *string            `json:"name,omitempty"`
+	ClientID              *string            `json:"client_id,omitempty"`
+	Scopes                []string           `json:"scopes,omitempty"`
+	AuthorizationEndpoint *string            `json:"authorization_endpoint,omitempty"`
+	TokenEndpoint         *string            `json:"token_endpoint,omitempty"`
+	RevocationEndpoint    *string            `json:"revocation_endpoint,omitempty"`
+	Issuer                *string            `json:"issuer,omitempty"`
+	AuthStyle             *link.AuthStyle    `json:"auth_style,omitempty"`
+	AuthorizationParams   *map[string]string `json:"authorization_params,omitempty"`
+}
+
+// UpdateOutgoingLink decides on the changed configuration as a whole. A changed
+// client needs its secret replaced too: see ReplaceClientSecret.
+func (s *Service) UpdateOutgoingLink(ctx context.Context, c UpdateOutgoingLink) (Outcome, error) {
+	at, err := s.Links.Load(ctx, domain.Key{Link: c.Link})
+	if err != nil {
+		return Outcome{}, err
+	}
+	if at.State.Status() == link.StatusAbsent || at.State.Status() == link.StatusDeleted {
+		_, err := at.State.Update(c.Link, link.Updated{}) // says what is the matter
+		return Outcome{}, err
+	}
+	if c.Name != nil && name.ID(*c.Name) != name.ID(at.State.Name) {
+		if _, err := s.configure(c.Link, c.apply(at.State.Config), at.State.SecretGeneration > 0); err != nil {
+			return Outcome{}, err // nothing is reserved for a refused configuration
+		}
+		if err := s.reserveName(ctx, c.Link, *c.Name, c.Header); err != nil {
+			return Outcome{}, err
+		}
+	}
+	return s.onLink(ctx, c.Link, c.Header, func(l link.State) (link.Event, error) {
+		config, err := s.configure(c.Link, c.apply(l.Config), l.SecretGeneration > 0)
+		if err != nil {
+			return nil, err
+		}
+		return l.Update(c.Link, link.Updated{Config: config, At: s.Now()})
+	})
+}
+
+func (c UpdateOutgoingLink) apply(to link.Config) Draft {
+	d := Draft{
+		Name: to.Name, Provider: to.Provider, ClientID: to.ClientID, Scopes: to.Scopes,
+		AuthorizationEndpoint: to.AuthorizationEndpoint, TokenEndpoint: to.TokenEndpoint,
+		RevocationEndpoint: to.RevocationEndpoint, Issuer: to.Issuer,
+		AuthStyle: to.AuthStyle, AuthorizationParams: to.AuthorizationParams,
+	}
+	replace(&d.Name, c.Name)
+	replace(&d.ClientID, c.ClientID)
+	replace(&d.AuthorizationEndpoint, c.AuthorizationEndpoint)
+	replace(&d.TokenEndpoint, c.TokenEndpoint)
+	replace(&d.RevocationEndpoint, c.RevocationEndpoint)
+	replace(&d.Issuer, c.Issuer)
+	replace(&d.AuthStyle, c.AuthStyle)
+	replace(&d.AuthorizationParams, c.AuthorizationParams)
+	if c.Scopes != nil {
+		d.Scopes = c.Scopes
+	}
+	return d
+}
+
+func replace[T any](old, by *T) {
+	if by != nil {
+		*old = *by
+	}
+}

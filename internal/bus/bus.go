@@ -1,0 +1,184 @@
+// Package bus declares everything Outlink keeps in NATS: every subject, stream,
+// bucket and consumer, in this one package, created by [Declare] alone.
+//
+// Nothing else creates a stream, so that none ever has a library's defaults.
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Namespace prefixes every subject and names every stream, so that several
+// installations share a NATS account. It is a single subject token.
+type Namespace string
+
+// DefaultNamespace is used when nothing else is configured.
+const DefaultNamespace Namespace = "outlink"
+
+// Check reports a namespace that cannot be part of a subject and a stream name.
+func (n Namespace) Check() error {
+	if n == "" || len(n) > 32 || strings.Trim(string(n), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return fmt.Errorf("namespace %q: use 1 to 32 lower case letters, digits and dashes", n)
+	}
+	return nil
+}
+
+func (n Namespace) subject(tokens ...string) string {
+	return string(n) + "." + strings.Join(tokens, ".")
+}
+
+func (n Namespace) stream(name string) string {
+	return strings.ToUpper(strings.ReplaceAll(string(n), "-", "_")) + "_" + name
+}
+
+// The subjects.
+func (n Namespace) LinkEvents(link uuid.UUID) string {
+	return n.subject("events", "link", link.String())
+}
+func (n Namespace) GrantEvents(link, grant uuid.UUID) string {
+	return n.subject("events", "grant", link.String(), grant.String())
+}
+func (n Namespace) GrantsOf(link uuid.UUID) string {
+	return n.subject("events", "grant", link.String(), "*")
+}
+func (n Namespace) NameEvents(name uuid.UUID) string {
+	return n.subject("events", "name", name.String())
+}
+func (n Namespace) AllLinkEvents() string      { return n.subject("events", "link", ">") }
+func (n Namespace) AllGrantEvents() string     { return n.subject("events", "grant", ">") }
+func (n Namespace) Command(name string) string { return n.subject("command", name) }
+func (n Namespace) Query(name string) string   { return n.subject("query", name) }
+func (n Namespace) Submit(name string) string  { return n.subject("submit", name) }
+func (n Namespace) Info() string               { return n.subject("info") }
+func (n Namespace) Token(link string) string   { return n.subject("token", "get", link) }
+func (n Namespace) Timer(link, grant uuid.UUID) string {
+	return n.subject("timer", link.String(), grant.String())
+}
+func (n Namespace) Expiring(link, grant uuid.UUID) string {
+	return n.subject("expiring", link.String(), grant.String())
+}
+func (n Namespace) Dead(kind string) string { return n.subject("dead", kind) }
+
+// The streams and buckets.
+func (n Namespace) Events() string     { return n.stream("EVENTS") }
+func (n Namespace) Submitted() string  { return n.stream("SUBMITTED") }
+func (n Namespace) Timers() string     { return n.stream("TIMERS") }
+func (n Namespace) DeadStream() string { return n.stream("DEAD") }
+func (n Namespace) Vault() string      { return n.stream("VAULT") }
+func (n Namespace) Keys() string       { return n.stream("KEYS") }
+func (n Namespace) Outcomes() string   { return n.stream("OUTCOMES") }
+
+// The durable consumers.
+const (
+	TimersConsumer   = "timers"   // EVENTS → schedules
+	ErasureConsumer  = "erasure"  // EVENTS → revocation at the provider, shredded keys
+	RefreshConsumer  = "refresh"  // TIMERS → renewals
+	CommandsConsumer = "commands" // SUBMITTED → decisions
+)
+
+// AckWait is how long a job may take before another node gets it as well: more
+// than the deadline of a token request and its recovery.
+const AckWait = 5 * time.Minute
+
+// jsWrongLastSequence is the error with which JetStream refuses a stale expectation.
+const jsWrongLastSequence jetstream.ErrorCode = 10071
+
+// IsStale reports whether err says that an expected last sequence was not the
+// last one. It goes by the error code, never by the text.
+func IsStale(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == jsWrongLastSequence
+}
+
+// Declare creates the streams, buckets and consumers of a namespace, or brings
+// existing ones up to date. It is safe to repeat.
+func Declare(ctx context.Context, js jetstream.JetStream, n Namespace, replicas int) error {
+	for _, c := range n.streams(replicas) {
+		if _, err := js.CreateOrUpdateStream(ctx, c); err != nil {
+			return fmt.Errorf("declare stream %s: %w", c.Name, err)
+		}
+	}
+	for _, c := range n.buckets(replicas) {
+		if _, err := js.CreateOrUpdateKeyValue(ctx, c); err != nil {
+			return fmt.Errorf("declare bucket %s: %w", c.Bucket, err)
+		}
+	}
+	for stream, consumers := range n.consumers() {
+		for _, c := range consumers {
+			if _, err := js.CreateOrUpdateConsumer(ctx, stream, c); err != nil {
+				return fmt.Errorf("declare consumer %s of %s: %w", c.Durable, stream, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (n Namespace) streams(replicas int) []jetstream.StreamConfig {
+	return []jetstream.StreamConfig{{
+		Name:        n.Events(),
+		Description: "every event of every link and grant, for ever; no secret, not even sealed",
+		Subjects:    []string{n.subject("events", ">")},
+		Storage:     jetstream.FileStorage, Replicas: replicas,
+		AllowDirect: true, DenyDelete: true, DenyPurge: true,
+	}, {
+		Name:        n.Submitted(),
+		Description: "durable commands",
+		Subjects:    []string{n.subject("submit", "*")},
+		Storage:     jetstream.FileStorage, Replicas: replicas,
+		Retention: jetstream.WorkQueuePolicy, MaxMsgSize: 64 << 10,
+	}, {
+		Name:        n.Timers(),
+		Description: "one pending schedule a grant, and the expiry events they fire",
+		Subjects:    []string{n.subject("timer", ">"), n.subject("expiring", ">")},
+		Storage:     jetstream.FileStorage, Replicas: replicas,
+		AllowMsgSchedules: true, AllowMsgTTL: true, MaxMsgsPerSubject: 1,
+	}, {
+		Name:        n.DeadStream(),
+		Description: "what was given up on, with the reason",
+		Subjects:    []string{n.subject("dead", ">")},
+		Storage:     jetstream.FileStorage, Replicas: replicas,
+		MaxAge: 30 * 24 * time.Hour,
+	}}
+}
+
+func (n Namespace) buckets(replicas int) []jetstream.KeyValueConfig {
+	return []jetstream.KeyValueConfig{{
+		Bucket:      n.Vault(),
+		Description: "sealed credentials and client secrets",
+		History:     2, Storage: jetstream.FileStorage, Replicas: replicas,
+	}, {
+		Bucket:      n.Keys(),
+		Description: "data keys, wrapped by the key encryption key; purging one shreds what it sealed",
+		History:     1, Storage: jetstream.FileStorage, Replicas: replicas,
+	}, {
+		Bucket:      n.Outcomes(),
+		Description: "the outcome of each command, so that a repeat gets the same answer",
+		History:     1, TTL: 30 * 24 * time.Hour, Storage: jetstream.FileStorage, Replicas: replicas,
+	}}
+}
+
+func (n Namespace) consumers() map[string][]jetstream.ConsumerConfig {
+	return map[string][]jetstream.ConsumerConfig{
+		n.Events(): {
+			durable(TimersConsumer, 30*time.Second, n.AllGrantEvents()),
+			durable(ErasureConsumer, AckWait, n.AllLinkEvents(), n.AllGrantEvents()),
+		},
+		n.Timers():    {durable(RefreshConsumer, AckWait, n.subject("expiring", ">"))},
+		n.Submitted(): {durable(CommandsConsumer, AckWait)},
+	}
+}
+
+func durable(name string, ackWait time.Duration, filter ...string) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable: name, FilterSubjects: filter,
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait,
+		DeliverPolicy: jetstream.DeliverAllPolicy, MaxAckPending: 4096,
+	}
+}

@@ -1,0 +1,112 @@
+package eventlog
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+
+	"outlink/commands"
+	"outlink/domain"
+)
+
+// The headers of an event: CloudEvents 1.0 in binary mode, its extension
+// attributes, W3C trace context, and the folded state.
+const (
+	headerID           = "ce-id"
+	headerType         = "ce-type"
+	headerSource       = "ce-source"
+	headerSpecVersion  = "ce-specversion"
+	headerSubject      = "ce-subject"
+	headerTime         = "ce-time"
+	headerContentType  = "ce-datacontenttype"
+	headerActor        = "ce-actor"
+	headerCorrelation  = "ce-correlationid"
+	headerCausation    = "ce-causationid"
+	headerTraceparent  = "traceparent"
+	headerVersion      = "Outlink-Version"
+	headerState        = "Outlink-State"
+	headerStateVersion = "Outlink-State-Version"
+)
+
+// envelope is what travels around an event's data.
+type envelope struct {
+	id           uuid.UUID
+	typ          string
+	source       string
+	subject      string
+	meta         commands.Meta
+	version      uint64
+	state        []byte
+	stateVersion int
+}
+
+func (e envelope) header() nats.Header {
+	h := nats.Header{}
+	for key, value := range map[string]string{
+		headerID: e.id.String(), headerType: e.typ, headerSource: "outlink/" + e.source,
+		headerSpecVersion: "1.0", headerSubject: e.subject, headerTime: e.meta.Time.UTC().Format(time.RFC3339Nano),
+		headerContentType: "application/json", headerActor: e.meta.Actor,
+		headerCorrelation: e.meta.Correlation, headerCausation: e.meta.CommandID.String(),
+		headerTraceparent: e.meta.Traceparent,
+		headerVersion:     strconv.FormatUint(e.version, 10),
+		headerState:       string(e.state), headerStateVersion: strconv.Itoa(e.stateVersion),
+	} {
+		if value != "" {
+			h[key] = []string{value} // as it is: NATS headers are case sensitive
+		}
+	}
+	return h
+}
+
+func get(h nats.Header, key string) string {
+	if v := h[key]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+func current(h nats.Header, stateVersion int) bool {
+	return get(h, headerStateVersion) == strconv.Itoa(stateVersion)
+}
+
+// parse reads a message of the log. A message that is not an event of ours is
+// an error: whoever folds past it would be silently wrong.
+func parse(subject string, sequence uint64, h nats.Header, data []byte) (domain.Record, error) {
+	r := domain.Record{
+		Sequence: sequence, Type: get(h, headerType), Actor: get(h, headerActor), Data: data,
+		Correlation: get(h, headerCorrelation), Causation: get(h, headerCausation),
+	}
+	var errs [4]error
+	r.ID, errs[0] = uuid.Parse(get(h, headerID))
+	r.Time, errs[1] = time.Parse(time.RFC3339Nano, get(h, headerTime))
+	r.Version, errs[2] = strconv.ParseUint(get(h, headerVersion), 10, 64)
+	r.Link, r.Grant, errs[3] = aggregate(subject)
+	for _, err := range errs {
+		if err != nil {
+			return r, fmt.Errorf("message %d on %s is no event of Outlink: %w", sequence, subject, err)
+		}
+	}
+	if state := get(h, headerState); state != "" {
+		r.State = json.RawMessage(state)
+	}
+	return r, nil
+}
+
+// aggregate reads the ids in the subject of an event. For a name it is the
+// name's key in the link's place.
+func aggregate(subject string) (link, grant uuid.UUID, err error) {
+	_, rest, ok := strings.Cut(subject, ".events.")
+	tokens := strings.Split(rest, ".")
+	if !ok || len(tokens) < 2 {
+		return link, grant, fmt.Errorf("subject %q names no aggregate", subject)
+	}
+	if link, err = uuid.Parse(tokens[1]); err == nil && len(tokens) > 2 {
+		grant, err = uuid.Parse(tokens[2])
+	}
+	return link, grant, err
+}

@@ -1,0 +1,203 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"outlink/domain"
+	"outlink/internal/bus"
+)
+
+// The bounds of a batch.
+const (
+	batchEvents = 500
+	batchBytes  = 1 << 20
+)
+
+// Feed delivers the log of links and grants in its order.
+type Feed struct {
+	JS        jetstream.JetStream
+	Namespace bus.Namespace
+}
+
+// Follow delivers every event after a sequence, in batches of what is there:
+// under load up to 500 events or 1 MiB, at rest each event at once. It returns
+// the first error of handle, the context's, or that of a message that is no
+// event: a log with such a message is not silently skipped over.
+func (f Feed) Follow(ctx context.Context, after uint64, handle func(context.Context, []domain.Record) error) error {
+	return f.follow(ctx, []string{f.Namespace.AllLinkEvents(), f.Namespace.AllGrantEvents()}, after, handle)
+}
+
+func (f Feed) follow(ctx context.Context, subjects []string, after uint64, handle func(context.Context, []domain.Record) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	consumer, err := f.JS.OrderedConsumer(ctx, f.Namespace.Events(), jetstream.OrderedConsumerConfig{
+		FilterSubjects: subjects, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1,
+	})
+	if err != nil {
+		return fmt.Errorf("read the log after %d: %w", after, unavailable(err))
+	}
+	messages := make(chan jetstream.Msg, 2*batchEvents)
+	consuming, err := consumer.Consume(func(m jetstream.Msg) {
+		select {
+		case messages <- m:
+		case <-ctx.Done():
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("read the log after %d: %w", after, unavailable(err))
+	}
+	defer func() {
+		cancel()
+		consuming.Stop()
+		<-consuming.Closed()
+	}()
+	for {
+		batch, err := next(ctx, messages)
+		if err != nil {
+			return err
+		}
+		if err := handle(ctx, batch); err != nil {
+			return err
+		}
+	}
+}
+
+// next waits for a message and takes along what else is there.
+func next(ctx context.Context, messages <-chan jetstream.Msg) ([]domain.Record, error) {
+	var batch []domain.Record
+	size := 0
+	for len(batch) < batchEvents && size < batchBytes {
+		var m jetstream.Msg
+		if len(batch) == 0 {
+			select {
+			case m = <-messages:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		} else {
+			select {
+			case m = <-messages:
+			default:
+				return batch, nil
+			}
+		}
+		r, err := Parse(m)
+		if err != nil {
+			return nil, err
+		}
+		batch, size = append(batch, r), size+len(m.Data())
+	}
+	return batch, nil
+}
+
+// Parse reads an event that a consumer of EVENTS delivered.
+func Parse(m jetstream.Msg) (domain.Record, error) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return domain.Record{}, fmt.Errorf("message on %s has no place in a stream: %w", m.Subject(), err)
+	}
+	return parse(m.Subject(), meta.Sequence.Stream, m.Headers(), m.Data())
+}
+
+// Head is the sequence of the log's last event.
+func (f Feed) Head(ctx context.Context) (uint64, error) {
+	stream, err := f.JS.Stream(ctx, f.Namespace.Events())
+	if err != nil {
+		return 0, fmt.Errorf("look up the head of the log: %w", unavailable(err))
+	}
+	return stream.CachedInfo().State.LastSeq, nil
+}
+
+// errDone ends reading where the history ends.
+var errDone = errors.New("done")
+
+// History delivers what is in the log on a subject (which may have wildcards)
+// at the time of the call, oldest first.
+func History(ctx context.Context, stream jetstream.Stream, subject string, handle func(domain.Record) error) error {
+	last, err := stream.GetLastMsgForSubject(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the history of %s: %w", subject, unavailable(err))
+	}
+	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}, DeliverPolicy: jetstream.DeliverAllPolicy})
+	if err != nil {
+		return fmt.Errorf("read the history of %s: %w", subject, unavailable(err))
+	}
+	it, err := consumer.Messages()
+	if err != nil {
+		return fmt.Errorf("read the history of %s: %w", subject, unavailable(err))
+	}
+	defer it.Stop()
+	for {
+		m, err := it.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return fmt.Errorf("read the history of %s: %w", subject, unavailable(err))
+		}
+		r, err := Parse(m)
+		if err != nil {
+			return err
+		}
+		if err := handle(r); err != nil {
+			return err
+		}
+		if r.Sequence >= last.Sequence {
+			return nil
+		}
+	}
+}
+
+// Range reads up to limit events after a sequence, of one link or of all, and
+// returns without waiting for new ones.
+func (f Feed) Range(ctx context.Context, subjects []string, after uint64, limit int) ([]domain.Record, error) {
+	head, err := f.Head(ctx)
+	if err != nil || head <= after {
+		return nil, err
+	}
+	if len(subjects) == 0 {
+		subjects = []string{f.Namespace.AllLinkEvents(), f.Namespace.AllGrantEvents()}
+	}
+	stream, err := f.JS.Stream(ctx, f.Namespace.Events())
+	if err != nil {
+		return nil, fmt.Errorf("read the log after %d: %w", after, unavailable(err))
+	}
+	var end uint64
+	for _, subject := range subjects {
+		last, err := stream.GetLastMsgForSubject(ctx, subject)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the log after %d: %w", after, unavailable(err))
+		}
+		end = max(end, last.Sequence)
+	}
+	var records []domain.Record
+	if end <= after {
+		return records, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	err = f.follow(ctx, subjects, after, func(_ context.Context, batch []domain.Record) error {
+		for _, r := range batch {
+			if len(records) == limit || r.Sequence > end {
+				return errDone
+			}
+			records = append(records, r)
+			if r.Sequence == end {
+				return errDone
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, errDone) {
+		err = nil
+	}
+	return records, err
+}

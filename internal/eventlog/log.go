@@ -1,0 +1,149 @@
+// Package eventlog keeps aggregates in JetStream: one subject an aggregate, one
+// message an event, and beside each event the aggregate's state after it, so
+// that loading is one direct get of the subject's last message.
+//
+// It decides nothing. The order is the stream's sequence; a writer who was
+// overtaken gets [commands.ErrOvertaken] and decides again.
+package eventlog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"outlink/commands"
+	"outlink/domain"
+	"outlink/internal/bus"
+)
+
+// Log is the part of the log that holds one kind of aggregate.
+type Log[S, E any] struct {
+	JS           jetstream.JetStream
+	Stream       jetstream.Stream // EVENTS
+	Source       string           // CloudEvents source: the namespace
+	Subject      func(domain.Key) string
+	Kinds        domain.Kinds[E]
+	Evolve       func(S, E) S
+	StateVersion int
+}
+
+// Load returns an aggregate as its last event left it.
+func (l Log[S, E]) Load(ctx context.Context, key domain.Key) (commands.Loaded[S], error) {
+	msg, err := l.Stream.GetLastMsgForSubject(ctx, l.Subject(key))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return commands.Loaded[S]{}, nil
+	}
+	if err != nil {
+		return commands.Loaded[S]{}, fmt.Errorf("load %s: %w", l.Subject(key), unavailable(err))
+	}
+	return l.loaded(ctx, key, msg)
+}
+
+func (l Log[S, E]) loaded(ctx context.Context, key domain.Key, msg *jetstream.RawStreamMsg) (commands.Loaded[S], error) {
+	r, err := parse(msg.Subject, msg.Sequence, msg.Header, msg.Data)
+	if err != nil {
+		return commands.Loaded[S]{}, err
+	}
+	at := commands.Loaded[S]{Sequence: r.Sequence, Version: r.Version, Event: r.ID, Causation: r.Causation}
+	if r.State == nil || !current(msg.Header, l.StateVersion) {
+		at.State, err = l.fold(ctx, key)
+		return at, err
+	}
+	if err := json.Unmarshal(r.State, &at.State); err != nil {
+		return at, fmt.Errorf("decode the state beside event %d: %w", r.Sequence, err)
+	}
+	return at, nil
+}
+
+// fold reads the whole history: the slow way, for a state of another version.
+func (l Log[S, E]) fold(ctx context.Context, key domain.Key) (S, error) {
+	var s S
+	err := History(ctx, l.Stream, l.Subject(key), func(r domain.Record) error {
+		e, err := l.Kinds.Decode(r.Type, r.Data)
+		if err != nil {
+			return fmt.Errorf("event %d: %w", r.Sequence, err)
+		}
+		s = l.Evolve(s, e)
+		return nil
+	})
+	return s, err
+}
+
+// Append records e after the loaded state and returns its sequence. It answers
+// [commands.ErrOvertaken] when somebody else appended first. A publish whose
+// acknowledgement was lost is recognised by reading back: JetStream checks the
+// expected sequence before the message id, so that a repeat looks like a conflict.
+func (l Log[S, E]) Append(ctx context.Context, key domain.Key, after commands.Loaded[S], e E, m commands.Meta) (commands.Loaded[S], error) {
+	id := uuid.Must(uuid.NewV7())
+	next := commands.Loaded[S]{State: l.Evolve(after.State, e), Version: after.Version + 1, Event: id, Causation: m.CommandID.String()}
+	msg, err := l.message(key, next, e, m)
+	if err != nil {
+		return next, err
+	}
+	for {
+		ack, err := l.JS.PublishMsg(ctx, msg, jetstream.WithMsgID(id.String()),
+			jetstream.WithExpectLastSequencePerSubject(after.Sequence), jetstream.WithRetryAttempts(0))
+		if err == nil {
+			next.Sequence = ack.Sequence
+			return next, nil
+		}
+		seq, last, readErr := l.last(ctx, key)
+		switch {
+		case readErr == nil && last == id.String():
+			next.Sequence = seq
+			return next, nil
+		case bus.IsStale(err), readErr == nil && seq != after.Sequence:
+			return next, commands.ErrOvertaken
+		case ctx.Err() != nil:
+			return next, fmt.Errorf("append to %s: %w", msg.Subject, unavailable(err))
+		}
+		// Unknown whether it lands: the same message again is safe, because only
+		// one of the two can follow after.Sequence.
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func (l Log[S, E]) last(ctx context.Context, key domain.Key) (uint64, string, error) {
+	msg, err := l.Stream.GetLastMsgForSubject(ctx, l.Subject(key))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, "", nil
+	}
+	if err != nil {
+		return 0, "", err
+	}
+	return msg.Sequence, msg.Header.Get(headerID), nil
+}
+
+func (l Log[S, E]) message(key domain.Key, next commands.Loaded[S], e E, m commands.Meta) (*nats.Msg, error) {
+	data, err := json.Marshal(e)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", l.Kinds.Type(e), err)
+	}
+	state, err := json.Marshal(next.State)
+	if err != nil {
+		return nil, fmt.Errorf("encode the state after %s: %w", l.Kinds.Type(e), err)
+	}
+	msg := &nats.Msg{Subject: l.Subject(key), Data: data, Header: envelope{
+		id: next.Event, typ: l.Kinds.Type(e), source: l.Source, subject: key.String(), meta: m,
+		version: next.Version, state: state, stateVersion: l.StateVersion,
+	}.header()}
+	return msg, nil
+}
+
+// unavailable gives errors of the bus the code that callers decide on.
+func unavailable(err error) error {
+	var own *domain.Error
+	if errors.As(err, &own) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return errors.Join(domain.Errorf(domain.Unavailable, "the event log does not answer; try again"), err)
+}

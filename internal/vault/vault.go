@@ -1,0 +1,412 @@
+// Package vault keeps secrets in JetStream so that the streams alone give none
+// of them away: a key encryption key (KEK) wraps one data key a link and a
+// grant; data keys seal the fields. Purging a data key shreds what it sealed.
+//
+// Associated data binds every box to its purpose, namespace, link, grant, field
+// and generation, so that a box cannot be moved. A secret leaves only as
+// domain.Secret.
+package vault
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
+
+	"outlink/commands"
+	"outlink/domain"
+	"outlink/domain/grant"
+)
+
+// Wrapper is the key encryption key: a local file here, a KMS elsewhere.
+type Wrapper interface {
+	Encrypt(plaintext, associatedData []byte) ([]byte, error)
+	Decrypt(ciphertext, associatedData []byte) ([]byte, error)
+}
+
+// Vault seals and opens secrets.
+type Vault struct {
+	kek       Wrapper
+	keys      jetstream.KeyValue
+	boxes     jetstream.KeyValue
+	namespace string
+	curve     nkeys.KeyPair
+
+	mu    sync.Mutex
+	cache map[domain.Key][]byte // unwrapped data keys; bounded by maxCached
+}
+
+// maxCached bounds the data keys in memory: 32 bytes each and their map entry.
+const maxCached = 100_000
+
+// Open returns the vault of a namespace. The first to open it makes the
+// namespace's curve key, to which callers seal the secrets in their commands.
+func Open(ctx context.Context, kek Wrapper, keys, boxes jetstream.KeyValue, namespace string) (*Vault, error) {
+	v := &Vault{kek: kek, keys: keys, boxes: boxes, namespace: namespace, cache: map[domain.Key][]byte{}}
+	if err := v.openCurve(ctx); err != nil {
+		return nil, fmt.Errorf("open the vault: %w", err)
+	}
+	return v, nil
+}
+
+// CurveKey is the public curve key ("X…") to which secrets in commands are sealed.
+func (v *Vault) CurveKey() string {
+	public, _ := v.curve.PublicKey() // cannot fail for a key that was made from a seed
+	return public
+}
+
+const curveEntry = "namespace.curve"
+
+func (v *Vault) openCurve(ctx context.Context) error {
+	aad := v.aad("curve", domain.Key{}, "seed", 0)
+	entry, err := v.keys.Get(ctx, curveEntry)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		pair, err := nkeys.CreateCurveKeys()
+		if err != nil {
+			return err
+		}
+		seed, err := pair.Seed()
+		if err != nil {
+			return err
+		}
+		wrapped, err := v.kek.Encrypt(seed, aad)
+		if err != nil {
+			return err
+		}
+		if _, err := v.keys.Create(ctx, curveEntry, wrapped); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
+			return err
+		}
+		entry, err = v.keys.Get(ctx, curveEntry)
+		if err != nil {
+			return err
+		}
+		return v.useCurve(entry.Value(), aad)
+	}
+	if err != nil {
+		return err
+	}
+	return v.useCurve(entry.Value(), aad)
+}
+
+func (v *Vault) useCurve(wrapped, aad []byte) error {
+	seed, err := v.kek.Decrypt(wrapped, aad)
+	if err != nil {
+		return errors.New("the key encryption key does not open this namespace's keys; give the one that it was set up with")
+	}
+	v.curve, err = nkeys.FromCurveSeed(seed)
+	return err
+}
+
+// Unseal opens a secret that was sealed to the namespace's curve key.
+func (v *Vault) Unseal(s domain.Sealed) (domain.Secret, error) {
+	plain, err := v.curve.Open(s.Ciphertext, s.From)
+	if err != nil {
+		return domain.Secret{}, domain.Errorf(domain.InvalidArgument, "the sealed secret does not open: seal it to the curve key of this namespace, %s", v.CurveKey())
+	}
+	return domain.NewSecret(string(plain)), nil
+}
+
+// keyEntry is where a data key is kept: "link.<link>" or "grant.<link>.<grant>".
+func keyEntry(key domain.Key) string {
+	if key.Grant == uuid.Nil {
+		return "link." + key.Link.String()
+	}
+	return "grant." + key.Link.String() + "." + key.Grant.String()
+}
+
+// errNoKey says that a data key was shredded, or never made.
+var errNoKey = domain.Errorf(domain.FailedPrecondition, "the key of this secret is shredded: it cannot be read again")
+
+// dataKey returns the data key of a link or grant as it is now, and makes it if
+// asked to. Whatever is sealed is sealed with this: a key from the cache may have
+// been shredded by another node.
+func (v *Vault) dataKey(ctx context.Context, key domain.Key, create bool) ([]byte, error) {
+	dek, err := v.unwrap(ctx, key)
+	if errors.Is(err, errNoKey) && create {
+		dek, err = v.createKey(ctx, key)
+	}
+	if err != nil {
+		v.Forget(key)
+		return nil, err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.cache) >= maxCached {
+		clear(v.cache) // simple, and rare: the next use unwraps again
+	}
+	v.cache[key] = dek
+	return dek, nil
+}
+
+// withKey opens boxes with the cached data key, and once more with the present
+// one when that fails.
+func (v *Vault) withKey(ctx context.Context, key domain.Key, open func(dek []byte) error) error {
+	v.mu.Lock()
+	dek, ok := v.cache[key]
+	v.mu.Unlock()
+	if ok && open(dek) == nil {
+		return nil
+	}
+	dek, err := v.dataKey(ctx, key, false)
+	if err != nil {
+		return err
+	}
+	return open(dek)
+}
+
+func (v *Vault) unwrap(ctx context.Context, key domain.Key) ([]byte, error) {
+	entry, err := v.keys.Get(ctx, keyEntry(key))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil, errNoKey
+	}
+	if err != nil {
+		return nil, unavailable("look up the key of "+key.String(), err)
+	}
+	dek, err := v.kek.Decrypt(entry.Value(), v.aad("dek", key, "", 0))
+	if err != nil {
+		return nil, fmt.Errorf("unwrap the key of %s: the key encryption key does not open it", key)
+	}
+	return dek, nil
+}
+
+func (v *Vault) createKey(ctx context.Context, key domain.Key) ([]byte, error) {
+	dek := make([]byte, 32)
+	_, _ = rand.Read(dek) // never fails (Go 1.24)
+	wrapped, err := v.kek.Encrypt(dek, v.aad("dek", key, "", 0))
+	if err != nil {
+		return nil, fmt.Errorf("wrap the key of %s: %w", key, err)
+	}
+	_, err = v.keys.Create(ctx, keyEntry(key), wrapped)
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		return v.unwrap(ctx, key) // somebody was faster
+	}
+	if err != nil {
+		return nil, unavailable("keep the key of "+key.String(), err)
+	}
+	return dek, nil
+}
+
+// Shred destroys the data key of a link or grant, and what it sealed. It is
+// safe to repeat.
+func (v *Vault) Shred(ctx context.Context, key domain.Key) error {
+	v.Forget(key)
+	if err := v.keys.Purge(ctx, keyEntry(key)); err != nil {
+		return unavailable("shred the key of "+key.String(), err)
+	}
+	names := []string{keyEntry(key)}
+	if key.Grant == uuid.Nil {
+		var err error
+		if names, err = v.secretEntries(ctx, key.Link); err != nil {
+			return err
+		}
+	}
+	for _, name := range names {
+		if err := v.boxes.Purge(ctx, name); err != nil {
+			return unavailable("remove the secrets of "+key.String(), err)
+		}
+	}
+	return nil
+}
+
+// Forget drops a data key from memory, as when another node shredded it.
+func (v *Vault) Forget(key domain.Key) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.cache, key)
+}
+
+// aad is the associated data of a box: length-prefixed, so that no two lists of
+// values read the same.
+func (v *Vault) aad(purpose string, key domain.Key, field string, generation uint64) []byte {
+	var b []byte
+	for _, part := range []string{"outlink v1", purpose, v.namespace, key.Link.String(), key.Grant.String(), field} {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(part)))
+		b = append(b, part...)
+	}
+	return binary.BigEndian.AppendUint64(b, generation)
+}
+
+func subkey(dek []byte, purpose string) []byte {
+	k, err := hkdf.Key(sha256.New, dek, nil, "outlink "+purpose, 32)
+	if err != nil {
+		panic(err) // only for lengths that SHA-256 cannot give
+	}
+	return k
+}
+
+func sealer(dek []byte) cipher.AEAD {
+	block, err := aes.NewCipher(subkey(dek, "seal"))
+	if err != nil {
+		panic(err) // only for key sizes other than AES's
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		panic(err)
+	}
+	return aead
+}
+
+func (v *Vault) seal(dek []byte, key domain.Key, field string, generation uint64, s domain.Secret) []byte {
+	if s.IsZero() {
+		return nil
+	}
+	return sealer(dek).Seal(nil, nil, []byte(s.Reveal()), v.aad("box", key, field, generation))
+}
+
+func (v *Vault) open(dek []byte, key domain.Key, field string, generation uint64, box []byte) (domain.Secret, error) {
+	if box == nil {
+		return domain.Secret{}, nil
+	}
+	plain, err := sealer(dek).Open(nil, nil, box, v.aad("box", key, field, generation))
+	if err != nil {
+		return domain.Secret{}, fmt.Errorf("open the %s of %s, generation %d: the box was changed or moved", field, key, generation)
+	}
+	return domain.NewSecret(string(plain)), nil
+}
+
+// Derive returns 32 bytes that only this vault can compute, bound to the grant,
+// the purpose and the id. It makes the grant's data key if there is none.
+func (v *Vault) Derive(ctx context.Context, key domain.Key, purpose string, id uuid.UUID) ([]byte, error) {
+	dek, err := v.dataKey(ctx, key, true)
+	if err != nil {
+		return nil, err
+	}
+	return subkey(dek, "derive "+string(v.aad(purpose, key, id.String(), 0))), nil
+}
+
+// secretEntry is where a link's client secret of a generation is kept.
+func secretEntry(link uuid.UUID, generation uint64) string {
+	return fmt.Sprintf("link.%s.%d", link, generation)
+}
+
+func (v *Vault) secretEntries(ctx context.Context, link uuid.UUID) ([]string, error) {
+	lister, err := v.boxes.ListKeysFiltered(ctx, "link."+link.String()+".*")
+	if err != nil {
+		return nil, unavailable("list the secrets of link "+link.String(), err)
+	}
+	var names []string
+	for name := range lister.Keys() {
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+// StoreClientSecret keeps the client secret of a link's generation, and the one
+// before; older ones go.
+func (v *Vault) StoreClientSecret(ctx context.Context, link uuid.UUID, generation uint64, s domain.Secret) error {
+	key := domain.Key{Link: link}
+	dek, err := v.dataKey(ctx, key, true)
+	if err != nil {
+		return err
+	}
+	if _, err := v.boxes.Put(ctx, secretEntry(link, generation), v.seal(dek, key, "client_secret", generation, s)); err != nil {
+		return unavailable("keep the client secret of link "+link.String(), err)
+	}
+	if generation > 2 {
+		if err := v.boxes.Purge(ctx, secretEntry(link, generation-2)); err != nil {
+			return unavailable("remove an old client secret of link "+link.String(), err)
+		}
+	}
+	return nil
+}
+
+// ClientSecret returns the client secret of a link's generation; none for 0.
+func (v *Vault) ClientSecret(ctx context.Context, link uuid.UUID, generation uint64) (domain.Secret, error) {
+	if generation == 0 {
+		return domain.Secret{}, nil
+	}
+	key := domain.Key{Link: link}
+	entry, err := v.boxes.Get(ctx, secretEntry(link, generation))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return domain.Secret{}, fmt.Errorf("the client secret of link %s, generation %d, is not in the vault", link, generation)
+	}
+	if err != nil {
+		return domain.Secret{}, unavailable("look up the client secret of link "+link.String(), err)
+	}
+	var secret domain.Secret
+	err = v.withKey(ctx, key, func(dek []byte) (err error) {
+		secret, err = v.open(dek, key, "client_secret", generation, entry.Value())
+		return err
+	})
+	return secret, err
+}
+
+// sealedCredential is a credential as the bucket keeps it: the event in clear,
+// the tokens sealed.
+type sealedCredential struct {
+	Issued       grant.TokenIssued `json:"issued"`
+	AccessToken  []byte            `json:"access_token,omitempty"`
+	RefreshToken []byte            `json:"refresh_token,omitempty"`
+}
+
+// StoreCredential keeps a grant's newest credential after the given revision,
+// or returns commands.ErrOvertaken.
+func (v *Vault) StoreCredential(ctx context.Context, key domain.Key, c commands.Credential, after uint64) error {
+	dek, err := v.dataKey(ctx, key, true)
+	if err != nil {
+		return err
+	}
+	generation := c.Issued.Generation
+	value, err := json.Marshal(sealedCredential{
+		Issued:       c.Issued,
+		AccessToken:  v.seal(dek, key, "access_token", generation, c.AccessToken),
+		RefreshToken: v.seal(dek, key, "refresh_token", generation, c.RefreshToken),
+	})
+	if err != nil {
+		return fmt.Errorf("encode the credential of %s: %w", key, err)
+	}
+	if after == 0 {
+		_, err = v.boxes.Create(ctx, keyEntry(key), value)
+	} else {
+		_, err = v.boxes.Update(ctx, keyEntry(key), value, after)
+	}
+	var api *jetstream.APIError
+	if errors.Is(err, jetstream.ErrKeyExists) || errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+		return commands.ErrOvertaken
+	}
+	if err != nil {
+		return unavailable("keep the credential of "+key.String(), err)
+	}
+	return nil
+}
+
+// Credential returns a grant's newest credential and its revision, or zero.
+func (v *Vault) Credential(ctx context.Context, key domain.Key) (commands.Credential, uint64, error) {
+	entry, err := v.boxes.Get(ctx, keyEntry(key))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return commands.Credential{}, 0, nil
+	}
+	if err != nil {
+		return commands.Credential{}, 0, unavailable("look up the credential of "+key.String(), err)
+	}
+	var s sealedCredential
+	if err := json.Unmarshal(entry.Value(), &s); err != nil {
+		return commands.Credential{}, 0, fmt.Errorf("decode the credential of %s: %w", key, err)
+	}
+	c := commands.Credential{Issued: s.Issued}
+	err = v.withKey(ctx, key, func(dek []byte) (err error) {
+		if c.AccessToken, err = v.open(dek, key, "access_token", s.Issued.Generation, s.AccessToken); err == nil {
+			c.RefreshToken, err = v.open(dek, key, "refresh_token", s.Issued.Generation, s.RefreshToken)
+		}
+		return err
+	})
+	if err != nil {
+		return commands.Credential{}, 0, err
+	}
+	return c, entry.Revision(), nil
+}
+
+func unavailable(what string, err error) error {
+	return errors.Join(domain.Errorf(domain.Unavailable, "the vault does not answer; try again"), fmt.Errorf("%s: %w", what, err))
+}
