@@ -117,6 +117,15 @@ func (v *Vault) Unseal(s domain.Sealed) (domain.Secret, error) {
 	return domain.NewSecret(string(plain)), nil
 }
 
+// Seal seals what only this namespace shall read, as a caller would.
+func (v *Vault) Seal(plain []byte) (domain.Sealed, error) {
+	box, err := v.curve.Seal(plain, v.CurveKey())
+	if err != nil {
+		return domain.Sealed{}, fmt.Errorf("seal to the namespace: %w", err)
+	}
+	return domain.Sealed{From: v.CurveKey(), Ciphertext: box}, nil
+}
+
 // keyEntry is where a data key is kept: "link.<link>" or "grant.<link>.<grant>".
 func keyEntry(key domain.Key) string {
 	if key.Grant == uuid.Nil {

@@ -1,0 +1,155 @@
+// Package jobs consumes what is one job a message (expiry events, durable
+// commands) through Watermill's Router and its middleware.
+//
+// Watermill stays behind this file, because its JetStream subscriber has traps:
+// it ends a busy subscriber with a panic unless the subscriber is closed before
+// the router; an unmarshaler that fails, as the default one does for a repeated
+// header, panics too; one subscription handles one message at a time.
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	wmjetstream "github.com/ThreeDotsLabs/watermill-nats/v2/pkg/jetstream"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"outlink/internal/bus"
+)
+
+// Job is one message of a stream.
+type Job struct {
+	Subject string
+	Header  nats.Header
+	Body    []byte
+}
+
+// Dead is the error of a job that will never succeed: it is set aside with its
+// reason instead of being tried again. Body is what is kept of it.
+type Dead struct {
+	Reason error
+	Body   []byte
+}
+
+func (d *Dead) Error() string { return d.Reason.Error() }
+func (d *Dead) Unwrap() error { return d.Reason }
+
+// Consumer runs the jobs of one durable consumer. All fields are required.
+type Consumer struct {
+	Connect  func() (*nats.Conn, error) // a connection of its own, which closing drains
+	Stream   string
+	Durable  string
+	Parallel int
+	Handle   func(ctx context.Context, j Job) error
+	SetAside func(ctx context.Context, j Job, d *Dead) error
+	Drain    time.Duration // how long jobs in hand may take at the end
+	Log      *slog.Logger
+}
+
+// Run consumes until the context ends, then finishes the jobs in hand.
+func (c Consumer) Run(ctx context.Context) error {
+	nc, err := c.Connect()
+	if err != nil {
+		return fmt.Errorf("consume %s: %w", c.Durable, err)
+	}
+	defer nc.Close()
+	logger := watermill.NewSlogLogger(slog.New(quiet{c.Log.Handler()}))
+	subscriber, err := wmjetstream.NewSubscriber(wmjetstream.SubscriberConfig{
+		Conn: nc, Logger: logger, AckWaitTimeout: bus.AckWait,
+		ResourceInitializer: existing(c.Stream, c.Durable),
+		ConsumeOptions:      []jetstream.PullConsumeOpt{jetstream.PullMaxMessages(1)},
+		NakDelay:            wmjetstream.NewStaticDelay(2 * time.Second),
+		Unmarshaler:         unmarshaler{},
+	})
+	if err != nil {
+		return fmt.Errorf("consume %s: %w", c.Durable, err)
+	}
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: c.Drain}, logger)
+	if err != nil {
+		return fmt.Errorf("consume %s: %w", c.Durable, err)
+	}
+	router.AddMiddleware(c.setAside, middleware.Recoverer)
+	for i := range c.Parallel { // one subscription handles one message at a time
+		router.AddConsumerHandler(fmt.Sprintf("%s-%d", c.Durable, i), c.Stream, subscriber, c.handle)
+	}
+	stopped := make(chan error, 1)
+	// Its own context: ending the router's would close it before its subscriber.
+	go func() { stopped <- router.Run(context.WithoutCancel(ctx)) }()
+	select {
+	case err := <-stopped:
+		return errors.Join(fmt.Errorf("consume %s: the router stopped by itself", c.Durable), err)
+	case <-ctx.Done():
+	}
+	return errors.Join(subscriber.Close(), router.Close())
+}
+
+func (c Consumer) handle(m *message.Message) error {
+	// The work is not cut off by a shutdown, which waits for it.
+	return c.Handle(context.WithoutCancel(m.Context()), job(m))
+}
+
+// setAside is the poison queue: a job that will never succeed is kept with its
+// reason, and acknowledged only after that.
+func (c Consumer) setAside(next message.HandlerFunc) message.HandlerFunc {
+	return func(m *message.Message) ([]*message.Message, error) {
+		produced, err := next(m)
+		var dead *Dead
+		if errors.As(err, &dead) {
+			err = c.SetAside(context.WithoutCancel(m.Context()), job(m), dead)
+		}
+		if err != nil {
+			c.Log.Warn("a job failed and will be tried again", "consumer", c.Durable, "subject", job(m).Subject, "error", err)
+		}
+		return produced, err
+	}
+}
+
+func existing(stream, durable string) wmjetstream.ResourceInitializer {
+	return func(ctx context.Context, js jetstream.JetStream, _ string) (jetstream.Consumer, func(context.Context, watermill.LoggerAdapter), error) {
+		consumer, err := js.Consumer(ctx, stream, durable)
+		return consumer, nil, err
+	}
+}
+
+// subjectKey carries the subject through Watermill's metadata.
+const subjectKey = "outlink_subject"
+
+type unmarshaler struct{}
+
+// Unmarshal never fails; of a repeated header the first value counts.
+func (unmarshaler) Unmarshal(m jetstream.Msg) (*message.Message, error) {
+	wm := message.NewMessage(watermill.NewUUID(), m.Data())
+	for key, values := range m.Headers() {
+		if len(values) > 0 {
+			wm.Metadata.Set(key, values[0])
+		}
+	}
+	wm.Metadata.Set(subjectKey, m.Subject())
+	return wm, nil
+}
+
+func job(m *message.Message) Job {
+	j := Job{Subject: m.Metadata.Get(subjectKey), Header: nats.Header{}, Body: m.Payload}
+	for key, value := range m.Metadata {
+		if key != subjectKey {
+			j.Header[key] = []string{value}
+		}
+	}
+	return j
+}
+
+// quiet passes on warnings and errors: Watermill reports every message at info.
+type quiet struct{ slog.Handler }
+
+func (q quiet) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && q.Handler.Enabled(ctx, l)
+}
+func (q quiet) WithAttrs(a []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(a)} }
+func (q quiet) WithGroup(n string) slog.Handler      { return quiet{q.Handler.WithGroup(n)} }

@@ -1,0 +1,282 @@
+// Package queries answers what dashboards, people and programs ask: one table
+// of questions behind the NATS and the HTTP door.
+//
+// It reads the read model and changes nothing. A question may carry the sequence
+// of a command's outcome and is then answered by a read model that has seen it.
+package queries
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"outlink/domain"
+	"outlink/domain/grant"
+	"outlink/domain/link"
+	"outlink/domain/provider"
+	"outlink/projections"
+)
+
+// Service answers queries. All fields are required.
+type Service struct {
+	Read      projections.Reader
+	Head      func(ctx context.Context) (uint64, error) // of the log
+	Changed   func() <-chan struct{}                    // closed when the read model advances
+	Catalogue provider.Catalogue
+	Policy    provider.Policy
+	Now       func() time.Time
+}
+
+// maxWait bounds how long a question waits for the read model to catch up.
+const maxWait = 5 * time.Second
+
+type handler func(ctx context.Context, s *Service, body []byte) (any, error)
+
+var handlers = map[string]handler{
+	"ListProviders":    answer((*Service).ListProviders),
+	"RedirectURL":      answer((*Service).RedirectURL),
+	"ListLinks":        answer((*Service).ListLinks),
+	"ShowLink":         answer((*Service).ShowLink),
+	"ListGrants":       answer((*Service).ListGrants),
+	"ShowGrant":        answer((*Service).ShowGrant),
+	"ProjectionStatus": answer((*Service).ProjectionStatus),
+}
+
+// Names lists the queries.
+func Names() []string { return slices.Sorted(maps.Keys(handlers)) }
+
+// Run decodes a query and answers it.
+func (s *Service) Run(ctx context.Context, name string, body []byte) (any, error) {
+	h, ok := handlers[name]
+	if !ok {
+		return nil, domain.Errorf(domain.InvalidArgument, "unknown query; the queries are %s", strings.Join(Names(), ", "))
+	}
+	return h(ctx, s, body)
+}
+
+func answer[Q, A any](run func(*Service, context.Context, Q) (A, error)) handler {
+	return func(ctx context.Context, s *Service, body []byte) (any, error) {
+		var q Q
+		if len(body) > 0 {
+			dec := json.NewDecoder(bytes.NewReader(body))
+			dec.DisallowUnknownFields()
+			if err := dec.Decode(&q); err != nil {
+				return nil, domain.Errorf(domain.InvalidArgument, "the query is not readable: %v", err)
+			}
+		}
+		return run(s, ctx, q)
+	}
+}
+
+// Freshness says which read model is new enough.
+type Freshness struct {
+	MinSequence uint64 `json:"min_sequence,omitempty"` // of a command's outcome
+	Fresh       bool   `json:"fresh,omitempty"`        // as new as the log is now
+}
+
+// wait waits until every projection has seen what is asked for.
+func (s *Service) wait(ctx context.Context, f Freshness) error {
+	want := f.MinSequence
+	if f.Fresh {
+		head, err := s.Head(ctx)
+		if err != nil {
+			return err
+		}
+		want = max(want, head)
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxWait)
+	defer cancel()
+	for {
+		changed := s.Changed()
+		positions, err := s.Read.Positions(ctx)
+		if err != nil {
+			return err
+		}
+		if len(positions) > 0 && !slices.ContainsFunc(positions, func(p projections.Position) bool { return p.Sequence < want }) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-time.After(200 * time.Millisecond): // another node may be the one that projects
+		case <-ctx.Done():
+			return domain.Errorf(domain.Unavailable, "the read model has not reached sequence %d yet; try again", want)
+		}
+	}
+}
+
+// ListProviders lists the catalogue.
+type ListProviders struct{}
+
+// ProviderList is the catalogue.
+type ProviderList struct {
+	Providers []provider.Provider `json:"providers"`
+}
+
+// ListProviders runs the query.
+func (s *Service) ListProviders(context.Context, ListProviders) (ProviderList, error) {
+	return ProviderList{s.Catalogue.All()}, nil
+}
+
+// RedirectURL asks what redirect URL a link would get.
+type RedirectURL struct {
+	Provider              string    `json:"provider"`
+	Link                  uuid.UUID `json:"link_id,omitzero"`
+	AuthorizationEndpoint string    `json:"authorization_endpoint,omitempty"`
+	TokenEndpoint         string    `json:"token_endpoint,omitempty"`
+}
+
+// RedirectURLAnswer has the redirect URL of a link to be.
+type RedirectURLAnswer struct {
+	Link        uuid.UUID `json:"link_id"` // give it as link_id when creating the link
+	RedirectURL string    `json:"redirect_url"`
+}
+
+// RedirectURL runs the query. Without a link id it makes one: the URL is the
+// link's own (RFC 9700 section 2.1), so it is not known before the id.
+func (s *Service) RedirectURL(_ context.Context, q RedirectURL) (RedirectURLAnswer, error) {
+	p, err := s.Catalogue.Get(q.Provider)
+	if err != nil {
+		return RedirectURLAnswer{}, err
+	}
+	if q.Link == uuid.Nil {
+		q.Link = uuid.Must(uuid.NewV7())
+	}
+	config := p.Complete(link.Config{Provider: q.Provider, AuthorizationEndpoint: q.AuthorizationEndpoint, TokenEndpoint: q.TokenEndpoint})
+	url, err := p.RedirectURL(s.Policy, q.Link, config)
+	return RedirectURLAnswer{Link: q.Link, RedirectURL: url}, err
+}
+
+// ListLinks asks for the links list.
+type ListLinks struct {
+	Freshness
+	Provider string      `json:"provider,omitempty"`
+	Status   link.Status `json:"status,omitempty"`
+	Text     string      `json:"text,omitempty"` // prefix of the name
+	After    string      `json:"after,omitempty"`
+	Limit    int         `json:"limit,omitempty"`
+}
+
+// LinkList is a page of the links list.
+type LinkList struct {
+	Links []LinkView `json:"links"`
+	Next  string     `json:"next,omitempty"` // give it as after for the next page
+}
+
+// ListLinks runs the query.
+func (s *Service) ListLinks(ctx context.Context, q ListLinks) (LinkList, error) {
+	if err := s.wait(ctx, q.Freshness); err != nil {
+		return LinkList{}, err
+	}
+	rows, next, err := s.Read.Links(ctx, projections.LinkFilter{Provider: q.Provider, Status: q.Status, Text: q.Text, After: q.After, Limit: q.Limit})
+	list := LinkList{Links: []LinkView{}, Next: next}
+	for _, r := range rows {
+		list.Links = append(list.Links, viewLink(r))
+	}
+	return list, err
+}
+
+// ShowLink asks for one link, by its id or its name.
+type ShowLink struct {
+	Freshness
+	Link string `json:"link"`
+}
+
+// ShowLink runs the query.
+func (s *Service) ShowLink(ctx context.Context, q ShowLink) (LinkView, error) {
+	if err := s.wait(ctx, q.Freshness); err != nil {
+		return LinkView{}, err
+	}
+	if id, err := uuid.Parse(q.Link); err == nil {
+		row, err := s.Read.Link(ctx, id)
+		return viewLink(row), err
+	}
+	if q.Link == "" {
+		return LinkView{}, domain.Errorf(domain.InvalidArgument, "link is missing; give a link's id or name")
+	}
+	rows, _, err := s.Read.Links(ctx, projections.LinkFilter{Name: q.Link, Limit: 1})
+	if err != nil {
+		return LinkView{}, err
+	}
+	if len(rows) == 0 {
+		return LinkView{}, domain.Errorf(domain.NotFound, "there is no link with the name or id %q; list them: outlink link ls", q.Link)
+	}
+	return viewLink(rows[0]), nil
+}
+
+// ListGrants asks for a link's grants.
+type ListGrants struct {
+	Freshness
+	Link   uuid.UUID    `json:"link_id"`
+	Status grant.Status `json:"status,omitempty"`
+	After  string       `json:"after,omitempty"`
+	Limit  int          `json:"limit,omitempty"`
+}
+
+// GrantList is a page of a link's grants.
+type GrantList struct {
+	Grants []GrantView `json:"grants"`
+	Next   string      `json:"next,omitempty"`
+}
+
+// ListGrants runs the query.
+func (s *Service) ListGrants(ctx context.Context, q ListGrants) (GrantList, error) {
+	if err := s.wait(ctx, q.Freshness); err != nil {
+		return GrantList{}, err
+	}
+	rows, next, err := s.Read.Grants(ctx, projections.GrantFilter{Link: q.Link, Status: q.Status, After: q.After, Limit: q.Limit})
+	list := GrantList{Grants: []GrantView{}, Next: next}
+	for _, r := range rows {
+		list.Grants = append(list.Grants, viewGrant(r, s.Now()))
+	}
+	return list, err
+}
+
+// ShowGrant asks for one grant.
+type ShowGrant struct {
+	Freshness
+	Grant uuid.UUID `json:"grant_id"`
+}
+
+// ShowGrant runs the query.
+func (s *Service) ShowGrant(ctx context.Context, q ShowGrant) (GrantView, error) {
+	if err := s.wait(ctx, q.Freshness); err != nil {
+		return GrantView{}, err
+	}
+	row, err := s.Read.Grant(ctx, q.Grant)
+	return viewGrant(row, s.Now()), err
+}
+
+// ProjectionStatus asks how far the projections are.
+type ProjectionStatus struct{}
+
+// ProjectionState is a projection's place in the log.
+type ProjectionState struct {
+	projections.Position
+	Head uint64 `json:"head"` // of the log
+	Lag  uint64 `json:"lag"`  // events between the two, at most
+}
+
+// ProjectionList is all projections.
+type ProjectionList struct {
+	Projections []ProjectionState `json:"projections"`
+}
+
+// ProjectionStatus runs the query.
+func (s *Service) ProjectionStatus(ctx context.Context, _ ProjectionStatus) (ProjectionList, error) {
+	head, err := s.Head(ctx)
+	if err != nil {
+		return ProjectionList{}, err
+	}
+	positions, err := s.Read.Positions(ctx)
+	list := ProjectionList{Projections: []ProjectionState{}}
+	for _, p := range positions {
+		list.Projections = append(list.Projections, ProjectionState{Position: p, Head: head, Lag: head - min(p.Sequence, head)})
+	}
+	return list, err
+}
