@@ -38,8 +38,12 @@ type Provider struct {
 	AuthStyle             link.AuthStyle          `yaml:"auth_style" json:"auth_style,omitempty"`
 	ScopeSeparator        string                  `yaml:"scope_separator" json:"scope_separator,omitempty"` // "" means a space
 	RequiredScopes        []string                `yaml:"required_scopes" json:"required_scopes,omitempty"` // without these there is no refresh token
+	ScopesOptional        bool                    `yaml:"scopes_optional" json:"scopes_optional,omitempty"` // a link may ask for none: the client's registration fixes them
 	AuthorizationParams   map[string]string       `yaml:"authorization_params" json:"authorization_params,omitempty"`
 	PublicClients         bool                    `yaml:"public_clients" json:"public_clients,omitempty"` // a client secret is not required
+	NoPKCE                bool                    `yaml:"no_pkce" json:"no_pkce,omitempty"`               // the provider does not take part in RFC 7636
+	TokenRequest          string                  `yaml:"token_request" json:"token_request,omitempty"`   // "json" where the token endpoint wants that; "" means a form
+	Response              Response                `yaml:"response" json:"response,omitzero"`
 	Redirect              RedirectPolicy          `yaml:"redirect" json:"redirect"`
 	Rotation              Rotation                `yaml:"rotation" json:"rotation"`
 	Lifetimes             Lifetimes               `yaml:"lifetimes" json:"lifetimes,omitzero"`
@@ -48,10 +52,19 @@ type Provider struct {
 	Verified              string                  `yaml:"verified" json:"verified,omitempty"` // the day they were confirmed
 }
 
+// Response is how a provider's token response departs from RFC 6749 section 5.
+type Response struct {
+	Nested         string   `yaml:"nested" json:"nested,omitempty"`                   // member that holds the token when the top level does not
+	BearerTypes    []string `yaml:"bearer_types" json:"bearer_types,omitempty"`       // token types that mean Bearer
+	ErrorMember    string   `yaml:"error_member" json:"error_member,omitempty"`       // member that holds the code when "error" does not
+	ScopeSeparator string   `yaml:"scope_separator" json:"scope_separator,omitempty"` // "" means a space
+}
+
 // RedirectPolicy is what a provider demands of a redirect URL.
 type RedirectPolicy struct {
-	PublicHost    bool `yaml:"public_host" json:"public_host,omitempty"`       // no raw IP address, and a public suffix
-	LocalhostHTTP bool `yaml:"localhost_http" json:"localhost_http,omitempty"` // localhost is exempt from these and from HTTPS
+	PublicHost    bool     `yaml:"public_host" json:"public_host,omitempty"`       // no raw IP address, and a public suffix
+	LocalhostHTTP bool     `yaml:"localhost_http" json:"localhost_http,omitempty"` // localhost is exempt from these and from HTTPS
+	RefusedHosts  []string `yaml:"refused_hosts" json:"refused_hosts,omitempty"`   // with everything below them
 }
 
 // Rotation is what happens to a used refresh token.

@@ -1,0 +1,22 @@
+package provider
+
+import (
+	"outlink/domain"
+	"outlink/domain/link"
+)
+
+// Registration is a client as its authorization server knows it: what a token
+// request is made of, beside the code or the refresh token. It holds the client
+// secret, so it is made when a request is due and kept nowhere.
+type Registration struct {
+	ClientID              string
+	ClientSecret          domain.Secret // zero for a public client
+	AuthStyle             link.AuthStyle
+	AuthorizationEndpoint string
+	TokenEndpoint         string
+	RevocationEndpoint    string // "" where there is none
+	RedirectURL           string
+	Scopes                []string
+	AuthorizationParams   map[string]string
+	Provider              Provider
+}
