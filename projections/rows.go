@@ -25,7 +25,7 @@ type LinkRow struct {
 	State      link.State  `json:"state"`
 	UpdatedAt  time.Time   `json:"updated_at"` // of the last event folded in
 	Grants     GrantCounts `json:"grants"`
-	NextExpiry time.Time   `json:"next_expiry,omitzero"` // the earliest access token end of a grant in good standing
+	NextExpiry time.Time   `json:"next_expiry,omitzero"` // the earliest access token end of the healthy and retrying grants, to the microsecond
 }
 
 // GrantCounts are a link's grants by what they need.
@@ -48,7 +48,8 @@ type GrantRow struct {
 	UpdatedAt time.Time   `json:"updated_at"`
 }
 
-// LinkFilter selects links, newest change first. Zero fields do not filter.
+// LinkFilter selects links: newest change first, or by name where Text is given,
+// so that every page is a range of an index. Zero fields do not filter.
 type LinkFilter struct {
 	Provider string
 	Status   link.Status // deleted links are listed only when asked for
@@ -60,8 +61,8 @@ type LinkFilter struct {
 
 // GrantFilter selects grants of one link, by subject. Zero fields do not filter.
 type GrantFilter struct {
-	Link   uuid.UUID
-	Status grant.Status
+	Link   uuid.UUID    // required
+	Status grant.Status // retrying lists stale grants too; stale lists those alone
 	After  string
 	Limit  int // 1 to 500; 0 means 50
 }
@@ -93,9 +94,18 @@ type Reader interface {
 	Activity(ctx context.Context, f ActivityFilter) ([]domain.Record, error)
 
 	// Due lists grants whose DueAt is before the given time, earliest first:
-	// the sweep's safety net for timers that were lost.
+	// the sweep's safety net for timers that were lost. The limit is 1 to
+	// 10,000; 0 means 50.
 	Due(ctx context.Context, before time.Time, limit int) ([]GrantRow, error)
 
 	// Positions lists the active generation of every projection.
 	Positions(ctx context.Context) ([]Position, error)
+}
+
+// ExpiresAt is when the grant's access token ends, or zero without one.
+func (r GrantRow) ExpiresAt() time.Time {
+	if r.State.Credential == nil {
+		return time.Time{}
+	}
+	return r.State.Credential.ExpiresAt
 }

@@ -1,0 +1,179 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"outlink/domain"
+)
+
+// Feed delivers the events of links and grants in the order of the log.
+type Feed interface {
+	// Follow hands over what comes after the sequence, in batches of at most 500
+	// events, 1 MiB or 50 ms, until the context ends, the log ends, or handle
+	// returns an error, which it returns as it is. A batch may begin with events
+	// that were delivered before.
+	Follow(ctx context.Context, after uint64, handle func(ctx context.Context, batch []domain.Record) error) error
+}
+
+// Engine keeps one generation of one projection up to date. All fields but
+// Generation and Backoff are required.
+type Engine struct {
+	Projection Projection
+	Generation int // 0 means [FirstGeneration]
+	Feed       Feed
+	Store      Store
+	Log        *slog.Logger
+
+	// Backoff is how long to wait after so many failures in a row, from 1 on;
+	// nil means [Backoff].
+	Backoff func(failures int) time.Duration
+}
+
+// Backoff doubles from 50 ms up to 10 s, and takes a random part between half
+// of that and all of it, so that nodes do not knock in step.
+func Backoff(failures int) time.Duration {
+	limit := min(50*time.Millisecond<<min(failures-1, 10), 10*time.Second)
+	return limit/2 + rand.N(limit/2)
+}
+
+// Run follows the log until the context or the log ends, and then returns nil.
+// Failures of the store and of the feed are retried. The error is a
+// *PoisonError: an event that cannot be folded; the projection's problem is
+// recorded in the store and Run must not be repeated before a person has looked.
+func (e *Engine) Run(ctx context.Context) error {
+	r := run{Engine: e, log: e.Log.With("projection", e.Projection.Name, "generation", e.generation())}
+	for {
+		err := r.follow(ctx)
+		var poison *PoisonError
+		switch {
+		case ctx.Err() != nil, err == nil:
+			return nil
+		case errors.As(err, &poison):
+			r.stop(ctx, poison)
+			return poison
+		case errors.Is(err, errRewound):
+			r.log.Warn("the checkpoint was set back; following the log from there")
+			continue
+		}
+		r.pause(ctx, fmt.Errorf("follow the log: %w", err))
+	}
+}
+
+func (e *Engine) generation() int {
+	if e.Generation == 0 {
+		return FirstGeneration
+	}
+	return e.Generation
+}
+
+// errRewound says that the checkpoint went back, so that the feed has to as well.
+var errRewound = errors.New("the checkpoint was set back")
+
+// run is one Run of an Engine: where it stands and how often it failed in a row.
+type run struct {
+	*Engine
+	log      *slog.Logger
+	at       Position
+	failures int
+}
+
+// follow reads the log from the checkpoint on.
+func (r *run) follow(ctx context.Context) error {
+	at, err := r.Store.Position(ctx, r.Projection.Name, r.generation())
+	if err != nil {
+		return fmt.Errorf("read the checkpoint: %w", err)
+	}
+	r.at = at
+	return r.Feed.Follow(ctx, at.Sequence, r.handle)
+}
+
+// handle stores one batch. It does not return before the batch is stored, by
+// itself or by a faster projector, unless it never can be.
+func (r *run) handle(ctx context.Context, records []domain.Record) error {
+	for {
+		err := r.step(ctx, records)
+		var poison *PoisonError
+		switch {
+		case err == nil:
+			r.failures = 0
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.As(err, &poison), errors.Is(err, errRewound):
+			return err
+		case errors.Is(err, ErrFenced):
+			r.log.Debug("another projector was faster", "sequence", r.at.Sequence)
+			err = r.reload(ctx)
+			if errors.Is(err, errRewound) {
+				return err
+			}
+		}
+		if err != nil {
+			r.pause(ctx, err)
+		}
+	}
+}
+
+// step folds what is new in the batch and stores it in one transaction.
+func (r *run) step(ctx context.Context, records []domain.Record) error {
+	b, err := r.Projection.Fold(ctx, r.Store, r.at, records)
+	var poison *PoisonError
+	if err != nil && !errors.As(err, &poison) {
+		return err
+	}
+	if b.To > b.From {
+		if err := r.Store.Apply(ctx, b); err != nil {
+			return fmt.Errorf("store events %d to %d: %w", b.From+1, b.To, err)
+		}
+		r.at.Sequence = b.To
+	}
+	return err
+}
+
+// reload finds out how far the other projector has come.
+func (r *run) reload(ctx context.Context) error {
+	at, err := r.Store.Position(ctx, r.Projection.Name, r.generation())
+	if err != nil {
+		return fmt.Errorf("read the checkpoint: %w", err)
+	}
+	if at.Sequence < r.at.Sequence {
+		return errRewound
+	}
+	r.at = at
+	return nil
+}
+
+// pause waits before the next try, or until the context ends.
+func (r *run) pause(ctx context.Context, cause error) {
+	r.failures++
+	backoff := r.Backoff
+	if backoff == nil {
+		backoff = Backoff
+	}
+	wait := backoff(r.failures)
+	r.log.Warn("projection has to wait", "error", cause, "failures", r.failures, "wait", wait)
+	select {
+	case <-ctx.Done():
+	case <-time.After(wait):
+	}
+}
+
+// stop says why the projection stops: in the log, and in the store as far as it
+// can be reached. A newer node that has got past the event outweighs it.
+func (r *run) stop(ctx context.Context, poison *PoisonError) {
+	r.log.Error("projection stopped at an event it cannot fold",
+		"sequence", poison.Sequence, "type", poison.Type, "reason", poison.Err)
+	r.at.Problem = poison.Error()
+	for ctx.Err() == nil {
+		err := r.Store.Report(ctx, r.at)
+		if err == nil || errors.Is(err, ErrFenced) {
+			return
+		}
+		r.pause(ctx, fmt.Errorf("record the problem: %w", err))
+	}
+}

@@ -1,0 +1,92 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"outlink/projections"
+	"outlink/projections/tables"
+)
+
+//go:embed schema/*.sql
+var schema embed.FS
+
+// Migrate brings the file's tables up to date. Here it is one transaction, which
+// holds the write lock: others wait for it, and half of it never stays.
+func (s *Store) Migrate(ctx context.Context) error {
+	tx, err := s.write.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin to migrate: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if err := fixed(ctx, tx); err != nil {
+		return err
+	}
+	for _, p := range projections.All() {
+		if err := create(ctx, tx, p.Name, projections.FirstGeneration); err != nil {
+			return fmt.Errorf("create projection %s: %w", p.Name, err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit the migration: %w", err)
+	}
+	return nil
+}
+
+// fixed runs the schema files that have not run yet.
+func fixed(ctx context.Context, tx *sql.Tx) error {
+	const journal = `CREATE TABLE IF NOT EXISTS schema_migrations (file TEXT NOT NULL PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT`
+	if _, err := tx.ExecContext(ctx, journal); err != nil {
+		return fmt.Errorf("create schema_migrations: %w", err)
+	}
+	files, err := fs.Glob(schema, tables.FixedFiles)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		var done int
+		err := tx.QueryRowContext(ctx, `SELECT count(*) FROM schema_migrations WHERE file = $1`, file).Scan(&done)
+		if err != nil || done > 0 {
+			if err != nil {
+				return fmt.Errorf("look up %s: %w", file, err)
+			}
+			continue
+		}
+		if err := run(ctx, tx, file, projections.FirstGeneration); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO schema_migrations (file, applied_at) VALUES ($1, $2)`, file, time.Now().UnixMicro())
+		if err != nil {
+			return fmt.Errorf("record %s: %w", file, err)
+		}
+	}
+	return nil
+}
+
+// create makes a generation's tables; the first of a projection becomes active.
+func create(ctx context.Context, tx *sql.Tx, projection string, generation int) error {
+	if err := run(ctx, tx, tables.GenerationFile(projection), generation); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO projections (name, generation, state, sequence, problem, updated_at)
+		SELECT $1, $2, CASE WHEN EXISTS (SELECT 1 FROM projections WHERE name = $1 AND state = 'active') THEN 'building' ELSE 'active' END, 0, '', $3
+		WHERE true ON CONFLICT (name, generation) DO NOTHING`, projection, generation, time.Now().UnixMicro())
+	return err
+}
+
+func run(ctx context.Context, tx *sql.Tx, file string, generation int) error {
+	statements, err := tables.Statements(schema, file)
+	if err != nil {
+		return err
+	}
+	for _, statement := range statements {
+		if _, err := tx.ExecContext(ctx, tables.In(generation, statement)); err != nil {
+			return fmt.Errorf("run %s: %w", file, err)
+		}
+	}
+	return nil
+}

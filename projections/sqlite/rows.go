@@ -1,0 +1,67 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"outlink/projections"
+	"outlink/projections/tables"
+)
+
+// LinkRows returns those of the links that have a row.
+func (s *Store) LinkRows(ctx context.Context, generation int, links []uuid.UUID) ([]projections.LinkRow, error) {
+	return byID[projections.LinkRow](ctx, s, tables.In(generation, `SELECT doc FROM links_gN WHERE link_id IN (SELECT unhex(value) FROM json_each($1))`), links)
+}
+
+// Members returns those of the grants that have a row.
+func (s *Store) Members(ctx context.Context, generation int, grants []uuid.UUID) ([]projections.Member, error) {
+	return byID[projections.Member](ctx, s, tables.In(generation, `SELECT doc FROM link_grants_gN WHERE grant_id IN (SELECT unhex(value) FROM json_each($1))`), grants)
+}
+
+// GrantRows returns those of the grants that have a row.
+func (s *Store) GrantRows(ctx context.Context, generation int, grants []uuid.UUID) ([]projections.GrantRow, error) {
+	return byID[projections.GrantRow](ctx, s, tables.In(generation, `SELECT doc FROM grants_gN WHERE grant_id IN (SELECT unhex(value) FROM json_each($1))`), grants)
+}
+
+func byID[Row any](ctx context.Context, s *Store, sql string, ids []uuid.UUID) ([]Row, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return tables.Docs[Row](ctx, s.query, sql, hexes(ids))
+}
+
+// NextExpiries finds each link's first expiry but that of the grants left out,
+// by its index.
+func (s *Store) NextExpiries(ctx context.Context, generation int, without map[uuid.UUID][]uuid.UUID) (map[uuid.UUID]time.Time, error) {
+	sql := tables.In(generation, `SELECT expires_at FROM link_grants_gN
+		WHERE link_id = $1 AND expires_at IS NOT NULL AND grant_id NOT IN (SELECT unhex(value) FROM json_each($2))
+		ORDER BY expires_at, grant_id LIMIT 1`)
+	found := map[uuid.UUID]time.Time{}
+	for link, grants := range without {
+		err := s.query(ctx, sql, []any{link, hexes(grants)}, func(scan func(...any) error) error {
+			var micros int64
+			err := scan(&micros)
+			found[link] = time.UnixMicro(micros).UTC()
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("next expiry of link %s: %w", link, err)
+		}
+	}
+	return found, nil
+}
+
+// hexes writes ids as a JSON array, for SQLite has no arrays of its own.
+func hexes(ids []uuid.UUID) string {
+	all := make([]string, len(ids))
+	for i, id := range ids {
+		all[i] = hex.EncodeToString(id[:])
+	}
+	b, _ := json.Marshal(all) // strings always encode
+	return string(b)
+}

@@ -1,0 +1,27 @@
+CREATE TABLE IF NOT EXISTS links_gN (
+    link_id    BLOB    NOT NULL PRIMARY KEY,
+    sequence   INTEGER NOT NULL,
+    status     TEXT    NOT NULL, -- empty while only events of its grants are known
+    provider   TEXT    NOT NULL,
+    name_lower BLOB    NOT NULL,
+    updated_at INTEGER NOT NULL,
+    doc        TEXT    NOT NULL
+) STRICT;
+
+CREATE INDEX IF NOT EXISTS links_gN_status ON links_gN (status, sequence DESC);
+
+CREATE INDEX IF NOT EXISTS links_gN_provider ON links_gN (provider, status, sequence DESC);
+
+CREATE INDEX IF NOT EXISTS links_gN_name ON links_gN (name_lower, link_id);
+
+-- The grants as the links' counts know them.
+CREATE TABLE IF NOT EXISTS link_grants_gN (
+    grant_id   BLOB    NOT NULL PRIMARY KEY,
+    link_id    BLOB    NOT NULL,
+    sequence   INTEGER NOT NULL,
+    status     TEXT    NOT NULL,
+    expires_at INTEGER, -- of the access token, while the grant is healthy or retrying
+    doc        TEXT    NOT NULL
+) STRICT;
+
+CREATE INDEX IF NOT EXISTS link_grants_gN_expiry ON link_grants_gN (link_id, expires_at, grant_id) WHERE expires_at IS NOT NULL;

@@ -1,0 +1,138 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"outlink/domain"
+	"outlink/projections"
+	"outlink/projections/tables"
+)
+
+const (
+	advance = `UPDATE projections SET sequence = $4, problem = '', updated_at = $5
+		WHERE name = $1 AND generation = $2 AND sequence = $3`
+
+	report = `UPDATE projections SET problem = $4, updated_at = $5
+		WHERE name = $1 AND generation = $2 AND sequence = $3`
+
+	putLink = `INSERT INTO links_gN (link_id, sequence, status, provider, name_lower, updated_at, doc)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (link_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status,
+			provider = excluded.provider, name_lower = excluded.name_lower, updated_at = excluded.updated_at, doc = excluded.doc
+		WHERE links_gN.sequence < excluded.sequence`
+
+	putMember = `INSERT INTO link_grants_gN (grant_id, link_id, sequence, status, expires_at, doc)
+		VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (grant_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status,
+			expires_at = excluded.expires_at, doc = excluded.doc
+		WHERE link_grants_gN.sequence < excluded.sequence`
+
+	putGrant = `INSERT INTO grants_gN (grant_id, link_id, sequence, status, subject, due_at, expires_at, updated_at, doc)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		ON CONFLICT (grant_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status, subject = excluded.subject,
+			due_at = excluded.due_at, expires_at = excluded.expires_at, updated_at = excluded.updated_at, doc = excluded.doc
+		WHERE grants_gN.sequence < excluded.sequence`
+
+	putActivity = `INSERT INTO activity_gN (sequence, link_id, grant_id, type, at, doc)
+		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (sequence) DO NOTHING`
+)
+
+// Apply stores a batch; see [projections.Store].
+func (s *Store) Apply(ctx context.Context, b projections.Batch) error {
+	tx, err := s.write.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
+	err = move(ctx, tx, advance, b.Projection, b.Generation, b.From, int64(b.To), time.Now())
+	if err != nil {
+		return err
+	}
+	if err := putAll(ctx, tx, b); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+// Report records a problem; see [projections.Store].
+func (s *Store) Report(ctx context.Context, p projections.Position) error {
+	return move(ctx, s.write, report, p.Projection, p.Generation, p.Sequence, p.Problem, time.Now())
+}
+
+// move changes the checkpoint's row while it is where the caller believes it is.
+func move(ctx context.Context, db interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}, update, projection string, generation int, from uint64, args ...any) error {
+	args = append([]any{projection, generation, int64(from)}, args...)
+	result, err := db.ExecContext(ctx, update, columns(args)...)
+	if err != nil {
+		return fmt.Errorf("move the checkpoint of %s: %w", projection, err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n != 1 {
+		return fmt.Errorf("move the checkpoint of %s from %d: %w", projection, from, projections.ErrFenced)
+	}
+	return nil
+}
+
+func putAll(ctx context.Context, tx *sql.Tx, b projections.Batch) error {
+	if err := put(ctx, tx, b.Generation, putLink, b.Links, func(r projections.LinkRow) []any {
+		return []any{r.Link, int64(r.Sequence), string(r.State.Status()), r.State.Provider, tables.NameKey(r.State.Name), r.UpdatedAt}
+	}); err != nil {
+		return err
+	}
+	if err := put(ctx, tx, b.Generation, putMember, b.Members, func(m projections.Member) []any {
+		return []any{m.Grant, m.Link, int64(m.Sequence), string(m.State.Status()), orNull(m.ExpiresAt())}
+	}); err != nil {
+		return err
+	}
+	if err := put(ctx, tx, b.Generation, putGrant, b.Grants, func(r projections.GrantRow) []any {
+		return []any{
+			r.Grant, r.Link, int64(r.Sequence), string(r.State.Status()), []byte(r.State.Subject),
+			orNull(r.State.DueAt()), orNull(r.ExpiresAt()), r.UpdatedAt,
+		}
+	}); err != nil {
+		return err
+	}
+	return put(ctx, tx, b.Generation, putActivity, b.Activity, func(r domain.Record) []any {
+		return []any{int64(r.Sequence), r.Link, orNoGrant(r.Grant), r.Type, r.Time}
+	})
+}
+
+// put writes rows one by one: with a prepared statement that is as fast here as
+// any statement of many rows (measured). The document comes last.
+func put[Row any](ctx context.Context, tx *sql.Tx, generation int, insert string, rows []Row, key func(Row) []any) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	stmt, err := tx.PrepareContext(ctx, tables.In(generation, insert))
+	if err != nil {
+		return fmt.Errorf("prepare: %w", err)
+	}
+	defer func() { _ = stmt.Close() }()
+	for _, row := range rows {
+		doc, err := json.Marshal(row)
+		if err != nil {
+			return fmt.Errorf("encode a row: %w", err)
+		}
+		if _, err := stmt.ExecContext(ctx, columns(append(key(row), string(doc)))...); err != nil {
+			return fmt.Errorf("store a row: %w", err)
+		}
+	}
+	return nil
+}
+
+func orNoGrant(id uuid.UUID) any {
+	if id == uuid.Nil {
+		return nil
+	}
+	return id
+}

@@ -1,0 +1,62 @@
+package tables
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"outlink/domain"
+	"outlink/projections"
+)
+
+// Positions lists the active generation of every projection.
+func (r *Reader) Positions(ctx context.Context) ([]projections.Position, error) {
+	return r.positions(ctx, `WHERE state = 'active' ORDER BY name`)
+}
+
+// Position says how far a generation of a projection has come, active or not.
+func (r *Reader) Position(ctx context.Context, projection string, generation int) (projections.Position, error) {
+	all, err := r.positions(ctx, `WHERE name = $1 AND generation = $2`, projection, generation)
+	switch {
+	case err != nil:
+		return projections.Position{}, err
+	case len(all) == 0:
+		return projections.Position{}, domain.Errorf(domain.NotFound, "generation %d of projection %q does not exist; run: outlink migrate", generation, projection)
+	}
+	return all[0], nil
+}
+
+func (r *Reader) positions(ctx context.Context, where string, args ...any) ([]projections.Position, error) {
+	var all []projections.Position
+	sql := `SELECT name, generation, sequence, problem, updated_at FROM projections ` + where
+	err := r.query(ctx, sql, args, func(scan func(...any) error) error {
+		var p projections.Position
+		var sequence int64
+		var at instant
+		err := scan(&p.Projection, &p.Generation, &sequence, &p.Problem, &at)
+		p.Sequence, p.UpdatedAt = uint64(sequence), time.Time(at)
+		all = append(all, p)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read positions: %w", err)
+	}
+	return all, nil
+}
+
+// instant reads a time from either kind of column: a timestamp, or microseconds
+// since 1970.
+type instant time.Time
+
+// Scan implements sql.Scanner.
+func (i *instant) Scan(src any) error {
+	switch v := src.(type) {
+	case int64:
+		*i = instant(time.UnixMicro(v).UTC())
+	case time.Time:
+		*i = instant(v.UTC())
+	default:
+		return fmt.Errorf("%T is no time", src)
+	}
+	return nil
+}

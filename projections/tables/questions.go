@@ -1,0 +1,128 @@
+package tables
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"outlink/domain/grant"
+	"outlink/domain/link"
+	"outlink/projections"
+)
+
+var (
+	linkStatuses = []link.Status{link.StatusActive, link.StatusDegraded, link.StatusDisabled, link.StatusDeleted}
+
+	grantStatuses = []grant.Status{
+		grant.StatusPending, grant.StatusActive, grant.StatusRefreshing, grant.StatusRetrying, grant.StatusStale,
+		grant.StatusUncertain, grant.StatusReauthorizationRequired, grant.StatusSuspended, grant.StatusRevoked,
+	}
+)
+
+// question is a statement under construction, with its arguments.
+type question struct {
+	sql  string
+	args []any
+}
+
+// add appends SQL, in which each ? stands for the next of args.
+func (q *question) add(sql string, args ...any) {
+	for _, arg := range args {
+		q.args = append(q.args, arg)
+		sql = strings.Replace(sql, "?", "$"+strconv.Itoa(len(q.args)), 1)
+	}
+	q.sql += sql
+}
+
+// linksQuestion lists links. Each status is a range of an index on its own, so
+// the list of all that are not deleted is the merge of three short ranges.
+func linksQuestion(f projections.LinkFilter, after *cursor, limit int) question {
+	var q question
+	statuses := linkStatuses[:3]
+	if f.Status != "" {
+		statuses = []link.Status{f.Status}
+	}
+	order := " ORDER BY sequence DESC"
+	if f.Text != "" {
+		order = " ORDER BY name_lower, link_id"
+	}
+	q.add("SELECT doc FROM (")
+	for i, status := range statuses {
+		if i > 0 {
+			q.add(" UNION ALL ")
+		}
+		q.add("SELECT doc, sequence, name_lower, link_id FROM (SELECT doc, sequence, name_lower, link_id FROM links_gN WHERE status = ?", string(status))
+		q.whereLink(f, after)
+		q.add(order+" LIMIT ?) AS a"+strconv.Itoa(i), limit)
+	}
+	q.add(") AS listed"+order+" LIMIT ?", limit)
+	return q
+}
+
+func (q *question) whereLink(f projections.LinkFilter, after *cursor) {
+	if f.Provider != "" {
+		q.add(" AND provider = ?", f.Provider)
+	}
+	if f.Name != "" {
+		q.add(" AND name_lower = ?", NameKey(f.Name))
+	}
+	if f.Text != "" {
+		prefix := NameKey(f.Text)
+		q.add(" AND name_lower >= ? AND name_lower < ?", prefix, behind(prefix))
+	}
+	switch {
+	case after == nil:
+	case f.Text != "":
+		q.add(" AND (name_lower, link_id) > (?, ?)", NameKey(after.Key), after.ID)
+	default:
+		q.add(" AND sequence < ?", column(after.Sequence))
+	}
+}
+
+// grantsQuestion lists the grants of a link. Stale is retrying, seen after the
+// access token's end.
+func grantsQuestion(f projections.GrantFilter, after *cursor, limit int, now time.Time) question {
+	var q question
+	q.add("SELECT doc FROM grants_gN WHERE link_id = ?", f.Link)
+	switch f.Status {
+	case "":
+	case grant.StatusStale:
+		q.add(" AND status = ? AND expires_at <= ?", string(grant.StatusRetrying), now)
+	default:
+		q.add(" AND status = ?", string(f.Status))
+	}
+	if after != nil {
+		q.add(" AND (subject, grant_id) > (?, ?)", []byte(after.Key), after.ID)
+	}
+	q.add(" ORDER BY subject, grant_id LIMIT ?", limit)
+	return q
+}
+
+func activityQuestion(f projections.ActivityFilter, limit int) question {
+	var q question
+	q.add("SELECT doc FROM activity_gN WHERE link_id = ?", f.Link)
+	if f.Grant != (projections.ActivityFilter{}).Grant {
+		q.add(" AND grant_id = ?", f.Grant)
+	}
+	if f.Before != 0 {
+		q.add(" AND sequence < ?", column(f.Before))
+	}
+	q.add(" ORDER BY sequence DESC LIMIT ?", limit)
+	return q
+}
+
+// column is a sequence as a column can hold it; the log never gets that far.
+func column(sequence uint64) int64 { return int64(min(sequence, math.MaxInt64)) }
+
+// NameKey is a name as it is searched and ordered: in lower case, and as bytes,
+// so that no database's collation has a say.
+func NameKey(name string) []byte { return []byte(strings.ToLower(name)) }
+
+// behind is the first key after all that begin with prefix. UTF-8 has no byte
+// 0xff, so the last one can always be raised.
+func behind(prefix []byte) []byte {
+	next := append([]byte(nil), prefix...)
+	next[len(next)-1]++
+	return next
+}

@@ -1,0 +1,211 @@
+package tables
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"outlink/domain"
+	"outlink/projections"
+)
+
+// Query runs a question and hands its rows to each, one by one. Arguments are
+// uuid.UUID, time.Time, []byte, string, int and int64.
+type Query func(ctx context.Context, sql string, args []any, each func(scan func(dest ...any) error) error) error
+
+// Reader answers [projections.Reader] and [projections.Scanner] by SQL.
+type Reader struct {
+	query Query
+
+	mu       sync.Mutex
+	active   map[string]int // projection to its active generation
+	resolved time.Time
+}
+
+// NewReader returns a Reader that asks through q.
+func NewReader(q Query) *Reader { return &Reader{query: q} }
+
+var (
+	_ projections.Reader  = (*Reader)(nil)
+	_ projections.Scanner = (*Reader)(nil)
+)
+
+// pointerAge is how old the answer to "which generation is active" may be; a
+// generation out of use is therefore kept a while before it is dropped.
+const pointerAge = time.Second
+
+// In writes a generation into the table names of a statement: links_gN becomes
+// links_g1.
+func In(generation int, sql string) string {
+	return strings.ReplaceAll(sql, "_gN", "_g"+strconv.Itoa(generation))
+}
+
+// in is In for the active generation of a projection.
+func (r *Reader) in(ctx context.Context, projection, sql string) (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.resolved) > pointerAge {
+		positions, err := r.Positions(ctx)
+		if err != nil {
+			return "", err
+		}
+		r.active, r.resolved = map[string]int{}, time.Now()
+		for _, p := range positions {
+			r.active[p.Projection] = p.Generation
+		}
+	}
+	generation, ok := r.active[projection]
+	if !ok {
+		r.resolved = time.Time{}
+		return "", domain.Errorf(domain.Unavailable, "the read model %q has not been created; run: outlink migrate", projection)
+	}
+	return In(generation, sql), nil
+}
+
+// Docs runs a question whose rows are one JSON document each.
+func Docs[Row any](ctx context.Context, q Query, sql string, args ...any) ([]Row, error) {
+	var rows []Row
+	err := q(ctx, sql, args, func(scan func(...any) error) error {
+		var doc []byte
+		if err := scan(&doc); err != nil {
+			return err
+		}
+		var row Row
+		if err := json.Unmarshal(doc, &row); err != nil {
+			return fmt.Errorf("decode a stored row: %w", err)
+		}
+		rows = append(rows, row)
+		return nil
+	})
+	return rows, err
+}
+
+// ask runs a question about the active generation of a projection.
+func ask[Row any](ctx context.Context, r *Reader, projection, sql string, args ...any) ([]Row, error) {
+	sql, err := r.in(ctx, projection, sql)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := Docs[Row](ctx, r.query, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", projection, err)
+	}
+	return rows, nil
+}
+
+// one is the only row of an answer.
+func one[Row any](rows []Row, err error, what string, id uuid.UUID) (Row, error) {
+	var none Row
+	switch {
+	case err != nil:
+		return none, err
+	case len(rows) == 0:
+		return none, domain.Errorf(domain.NotFound, "%s %s is not in the read model; it does not exist, or not yet", what, id)
+	}
+	return rows[0], nil
+}
+
+// Link returns a link, also a deleted one.
+func (r *Reader) Link(ctx context.Context, id uuid.UUID) (projections.LinkRow, error) {
+	rows, err := ask[projections.LinkRow](ctx, r, "links", `SELECT doc FROM links_gN WHERE link_id = $1 AND status <> ''`, id)
+	return one(rows, err, "link", id)
+}
+
+// Grant returns a grant, also a revoked one.
+func (r *Reader) Grant(ctx context.Context, id uuid.UUID) (projections.GrantRow, error) {
+	rows, err := ask[projections.GrantRow](ctx, r, "grants", `SELECT doc FROM grants_gN WHERE grant_id = $1`, id)
+	return one(rows, err, "grant", id)
+}
+
+// Links lists links.
+func (r *Reader) Links(ctx context.Context, f projections.LinkFilter) ([]projections.LinkRow, string, error) {
+	limit, errLimit := pageSize(f.Limit, maxPage)
+	after, errCursor := parseCursor(f.After)
+	if err := errors.Join(errLimit, errCursor, known(f.Status, linkStatuses)); err != nil {
+		return nil, "", err
+	}
+	q := linksQuestion(f, after, limit+1)
+	rows, err := ask[projections.LinkRow](ctx, r, "links", q.sql, q.args...)
+	if err != nil {
+		return nil, "", err
+	}
+	rows, next := cut(rows, limit, func(row projections.LinkRow) cursor {
+		if f.Text != "" {
+			return cursor{Key: strings.ToLower(row.State.Name), ID: row.Link}
+		}
+		return cursor{Sequence: row.Sequence}
+	})
+	return rows, next, nil
+}
+
+// Grants lists a link's grants.
+func (r *Reader) Grants(ctx context.Context, f projections.GrantFilter) ([]projections.GrantRow, string, error) {
+	limit, errLimit := pageSize(f.Limit, maxPage)
+	after, errCursor := parseCursor(f.After)
+	if err := errors.Join(errLimit, errCursor, known(f.Status, grantStatuses), linkGiven(f.Link)); err != nil {
+		return nil, "", err
+	}
+	q := grantsQuestion(f, after, limit+1, time.Now())
+	rows, err := ask[projections.GrantRow](ctx, r, "grants", q.sql, q.args...)
+	if err != nil {
+		return nil, "", err
+	}
+	rows, next := cut(rows, limit, func(row projections.GrantRow) cursor {
+		return cursor{Key: row.State.Subject, ID: row.Grant}
+	})
+	return rows, next, nil
+}
+
+// Activity lists the events of a link or grant, newest first.
+func (r *Reader) Activity(ctx context.Context, f projections.ActivityFilter) ([]domain.Record, error) {
+	limit, errLimit := pageSize(f.Limit, maxPage)
+	if err := errors.Join(errLimit, linkGiven(f.Link)); err != nil {
+		return nil, err
+	}
+	q := activityQuestion(f, limit)
+	return ask[domain.Record](ctx, r, "activity", q.sql, q.args...)
+}
+
+// Due lists grants that somebody must look at.
+func (r *Reader) Due(ctx context.Context, before time.Time, limit int) ([]projections.GrantRow, error) {
+	limit, err := pageSize(limit, maxDue)
+	if err != nil {
+		return nil, err
+	}
+	return ask[projections.GrantRow](ctx, r, "grants",
+		`SELECT doc FROM grants_gN WHERE due_at < $1 ORDER BY due_at, grant_id LIMIT $2`, before, limit)
+}
+
+// ScanLinks walks over all links of a generation.
+func (r *Reader) ScanLinks(ctx context.Context, generation int, after uuid.UUID, limit int) ([]projections.LinkRow, error) {
+	return Docs[projections.LinkRow](ctx, r.query,
+		In(generation, `SELECT doc FROM links_gN WHERE link_id > $1 ORDER BY link_id LIMIT $2`), after, limit)
+}
+
+// ScanGrants walks over all grants of a generation.
+func (r *Reader) ScanGrants(ctx context.Context, generation int, after uuid.UUID, limit int) ([]projections.GrantRow, error) {
+	return Docs[projections.GrantRow](ctx, r.query,
+		In(generation, `SELECT doc FROM grants_gN WHERE grant_id > $1 ORDER BY grant_id LIMIT $2`), after, limit)
+}
+
+func known[Status ~string](s Status, all []Status) error {
+	if s == "" || slices.Contains(all, s) {
+		return nil
+	}
+	return domain.Errorf(domain.InvalidArgument, "status %q is none of %v", s, all)
+}
+
+func linkGiven(id uuid.UUID) error {
+	if id == uuid.Nil {
+		return domain.Errorf(domain.InvalidArgument, "a link is required: name the one to list")
+	}
+	return nil
+}
