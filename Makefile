@@ -1,0 +1,26 @@
+# Run `make help` for the list of targets.
+GO ?= go
+PEER := internal/testenv/peer
+
+.PHONY: help
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: dev
+dev: ## run everything in one process, with data under ./.outlink
+	$(GO) run ./cmd/outlink dev
+
+.PHONY: build
+build: ## build the static binary into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/outlink ./cmd/outlink
+
+.PHONY: setup
+setup: ## install what the tests need: PostgreSQL, Chromium and the npm peer (root on Debian)
+	@bash internal/testenv/setup.sh
+
+.PHONY: test
+test: setup ## install what is missing, vet, and run every test with the race detector
+	CGO_ENABLED=0 $(GO) build ./...
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) test -race -timeout 15m ./...

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Installs what the tests need beside Go. As root on Debian it installs the
+# packages; elsewhere it says what the tests will not run. In CI what is missing
+# fails the tests themselves.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+missing=()
+command -v chromium >/dev/null || missing+=(chromium)
+command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+
+if ((${#missing[@]})); then
+  if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  else
+    echo "not installed, so their tests are skipped: ${missing[*]}"
+  fi
+fi
+
+if [[ -f peer/package.json && ! -d peer/node_modules ]]; then
+  if command -v npm >/dev/null; then
+    (cd peer && npm ci --silent --no-audit --no-fund)
+  else
+    echo "npm is not installed, so the tests against oidc-provider are skipped"
+  fi
+fi
