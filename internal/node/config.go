@@ -1,0 +1,94 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"outlink/internal/bus"
+)
+
+// The roles that a node may take.
+const (
+	RoleAPI         = "api"         // HTTP, queries and tokens over NATS
+	RoleCommands    = "commands"    // commands over NATS, requested and submitted
+	RoleProjections = "projections" // keeps the read model
+	RoleTimers      = "timers"      // schedules, the sweep, and erasure
+	RoleRefresh     = "refresh"     // renews tokens
+)
+
+// Roles is every role.
+func Roles() []string {
+	return []string{RoleAPI, RoleCommands, RoleProjections, RoleTimers, RoleRefresh}
+}
+
+// Config is what a node has to know.
+type Config struct {
+	Namespace       bus.Namespace
+	NATS            string         // URL of the NATS server or cluster
+	Database        string         // postgres://… or cockroach's URL, or sqlite:PATH
+	HTTP            string         // host:port to listen on; port 0 chooses one
+	PublicURL       string         // where browsers reach this installation; empty: the HTTP address
+	KEKFile         string         // Tink keyset in JSON, mode 0600
+	Name            string         // of the node; survives a restart and is nobody else's
+	Roles           []string       // subset of [Roles]
+	Replicas        int            // of streams and buckets, when they are declared
+	AllowedPrefixes []netip.Prefix // addresses that endpoints may have although they are not public
+	Dev             bool           // loopback endpoints without TLS; only with a loopback listener
+	Migrate         bool           // declare streams and tables at the start, and make the KEK file
+}
+
+// Check reports everything that is wrong at once.
+func (c Config) Check() error {
+	var errs []error
+	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if err := c.Namespace.Check(); err != nil {
+		errs = append(errs, err)
+	}
+	if c.NATS == "" {
+		add("nats: give the URL of the NATS server, such as nats://127.0.0.1:4222")
+	}
+	if c.Database == "" {
+		add("database: give postgres://… (CockroachDB, PostgreSQL) or sqlite:PATH")
+	}
+	if c.KEKFile == "" {
+		add("kek-file: give the file of the key encryption key")
+	}
+	if c.Name == "" || strings.ContainsAny(c.Name, " \t\r\n") {
+		add("node %q: give a name without spaces that this node keeps", c.Name)
+	}
+	if len(c.Roles) == 0 {
+		add("roles: give at least one of %s", strings.Join(Roles(), ", "))
+	}
+	for _, r := range c.Roles {
+		if !slices.Contains(Roles(), r) {
+			add("role %q: the roles are %s", r, strings.Join(Roles(), ", "))
+		}
+	}
+	if c.Replicas < 1 || c.Replicas > 5 {
+		add("replicas %d: use 1, 3 or 5", c.Replicas)
+	}
+	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "") {
+		add("public-url %q: give scheme and host only, such as https://outlink.example.com", c.PublicURL)
+	} else if err == nil && u.Scheme == "http" && !loopback(u.Hostname()) {
+		add("public-url %q: plain http is for this machine only; browsers would send the callback in clear", c.PublicURL)
+	}
+	host, _, err := net.SplitHostPort(c.HTTP)
+	if err != nil {
+		add("http %q: write the address as host:port", c.HTTP)
+	} else if c.Dev && !loopback(host) {
+		add("http %q: development mode allows endpoints without TLS, so it listens on a loopback address only", c.HTTP)
+	}
+	return errors.Join(errs...)
+}
+
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+func (c Config) has(role string) bool { return slices.Contains(c.Roles, role) }

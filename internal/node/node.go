@@ -1,0 +1,218 @@
+// Package node puts a node of Outlink together: it connects what the other
+// packages made, starts every long-running part in one place, and stops them in
+// the order in which they can finish their work.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"outlink/commands"
+	"outlink/domain"
+	"outlink/domain/grant"
+	"outlink/domain/link"
+	"outlink/domain/name"
+	"outlink/domain/provider"
+	"outlink/internal/bus"
+	"outlink/internal/catalogue"
+	"outlink/internal/eventlog"
+	"outlink/internal/oauth"
+	"outlink/internal/vault"
+)
+
+// Version is the version of this build.
+const Version = "0.1.0"
+
+// Node is a node that has everything it needs and is not running yet.
+type Node struct {
+	Config
+	Log      *slog.Logger
+	Commands *commands.Service
+	Vault    *vault.Vault
+	Feed     eventlog.Feed
+
+	boot     uuid.UUID
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	events   jetstream.Stream
+	timers   jetstream.Stream
+	outcomes jetstream.KeyValue
+	store    Store
+	advanced *signal // when the read model advances
+	oauth    *oauth.Client
+	listener net.Listener
+}
+
+// Open connects a node. Close it, or Run it.
+func Open(ctx context.Context, c Config, log *slog.Logger) (*Node, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	n := &Node{Config: c, Log: log.With("node", c.Name), boot: newID(), advanced: newSignal()}
+	if err := errors.Join(n.listen(), n.connect(ctx)); err != nil {
+		n.Close()
+		return nil, err
+	}
+	for _, step := range []func(context.Context) error{n.openStreams, n.openStore, n.openVault, n.openCommands} {
+		if err := step(ctx); err != nil {
+			n.Close()
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+// Close releases what Open took.
+func (n *Node) Close() {
+	if n.listener != nil {
+		_ = n.listener.Close()
+	}
+	if n.nc != nil {
+		n.nc.Close()
+	}
+	if n.store != nil {
+		_ = n.store.Close()
+	}
+}
+
+// URL is where this node's HTTP server listens.
+func (n *Node) URL() string { return "http://" + n.listener.Addr().String() }
+
+func (n *Node) listen() (err error) {
+	if n.listener, err = net.Listen("tcp", n.HTTP); err != nil {
+		return fmt.Errorf("listen for HTTP: %w", err)
+	}
+	if n.PublicURL == "" {
+		n.PublicURL = n.URL()
+	}
+	return nil
+}
+
+func (n *Node) connect(context.Context) (err error) {
+	if n.nc, err = n.dial(); err != nil {
+		return err
+	}
+	n.js, err = jetstream.New(n.nc)
+	return err
+}
+
+func (n *Node) dial() (*nats.Conn, error) {
+	nc, err := nats.Connect(n.NATS, nats.Name("outlink/"+n.Name), nats.MaxReconnects(-1), nats.ReconnectWait(250*time.Millisecond))
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS at %s: %w", redactURL(n.NATS), err)
+	}
+	return nc, nil
+}
+
+// redactURL drops what a NATS URL may carry before its host.
+func redactURL(u string) string {
+	if i := strings.LastIndexByte(u, '@'); i >= 0 {
+		return "…" + u[i:]
+	}
+	return u
+}
+
+func (n *Node) openStreams(ctx context.Context) (err error) {
+	if n.Migrate {
+		if err := bus.Declare(ctx, n.js, n.Namespace, n.Replicas); err != nil {
+			return err
+		}
+	}
+	if n.events, err = n.js.Stream(ctx, n.Namespace.Events()); err != nil {
+		return fmt.Errorf("look up stream %s: %w; run: outlink migrate", n.Namespace.Events(), err)
+	}
+	if n.timers, err = n.js.Stream(ctx, n.Namespace.Timers()); err != nil {
+		return fmt.Errorf("look up stream %s: %w; run: outlink migrate", n.Namespace.Timers(), err)
+	}
+	n.outcomes, err = n.js.KeyValue(ctx, n.Namespace.Outcomes())
+	n.Feed = eventlog.Feed{JS: n.js, Namespace: n.Namespace}
+	return err
+}
+
+func (n *Node) openStore(ctx context.Context) (err error) {
+	if n.store, err = OpenStore(ctx, n.Database); err != nil {
+		return err
+	}
+	if n.Migrate {
+		return n.store.Migrate(ctx)
+	}
+	return nil
+}
+
+func (n *Node) openVault(ctx context.Context) error {
+	kek, err := vault.OpenKEKFile(n.KEKFile, n.Migrate)
+	if err != nil {
+		return err
+	}
+	keys, err := n.js.KeyValue(ctx, n.Namespace.Keys())
+	if err != nil {
+		return err
+	}
+	boxes, err := n.js.KeyValue(ctx, n.Namespace.Vault())
+	if err != nil {
+		return err
+	}
+	n.Vault, err = vault.Open(ctx, kek, keys, boxes, string(n.Namespace))
+	return err
+}
+
+func (n *Node) openCommands(context.Context) error {
+	providers, err := catalogue.Load()
+	if err != nil {
+		return err
+	}
+	ns := n.Namespace
+	n.oauth = oauth.New(oauth.Options{AllowedPrefixes: n.AllowedPrefixes, Loopback: n.Dev})
+	n.Commands = &commands.Service{
+		Links: eventlog.Log[link.State, link.Event]{
+			JS: n.js, Stream: n.events, Source: string(ns), Kinds: link.Kinds, Evolve: link.Evolve, StateVersion: link.StateVersion,
+			Subject: func(k domain.Key) string { return ns.LinkEvents(k.Link) },
+		},
+		Grants: eventlog.Log[grant.State, grant.Event]{
+			JS: n.js, Stream: n.events, Source: string(ns), Kinds: grant.Kinds, Evolve: grant.Evolve, StateVersion: grant.StateVersion,
+			Subject: func(k domain.Key) string { return ns.GrantEvents(k.Link, k.Grant) },
+		},
+		Names: eventlog.Log[name.State, name.Event]{
+			JS: n.js, Stream: n.events, Source: string(ns), Kinds: name.Kinds, Evolve: name.Evolve, StateVersion: name.StateVersion,
+			Subject: func(k domain.Key) string { return ns.NameEvents(k.Link) },
+		},
+		Vault: n.Vault, Outcomes: eventlog.Outcomes{KV: n.outcomes}, Catalogue: providers,
+		Policy: provider.Policy{
+			PublicURL: n.PublicURL, AllowedPrefixes: n.AllowedPrefixes, LoopbackHTTP: n.Dev, PublicSuffix: catalogue.PublicSuffix,
+		},
+		Now: time.Now, NewID: newID, Spread: rand.Float64,
+	}
+	return nil
+}
+
+func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+
+// Run runs the node's roles until the context ends or one of them fails, then
+// lets each finish what it has in hand.
+func (n *Node) Run(ctx context.Context, ready func()) error {
+	defer n.Close()
+	group, ctx := errgroup.WithContext(ctx)
+	for _, p := range n.parts() {
+		group.Go(func() error {
+			if err := p.run(ctx); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+			return nil
+		})
+	}
+	if err := n.nc.FlushTimeout(5 * time.Second); err == nil && ready != nil {
+		ready()
+	}
+	return group.Wait()
+}

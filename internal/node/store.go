@@ -1,0 +1,95 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"outlink/projections"
+	"outlink/projections/sqlite"
+)
+
+// Store is a read model's store as a node uses it.
+type Store interface {
+	projections.Reader
+	projections.Store
+	projections.Scanner
+	Migrate(ctx context.Context) error
+	Close() error
+}
+
+// OpenStore opens the store that a database setting names.
+func OpenStore(ctx context.Context, database string) (Store, error) {
+	scheme, rest, _ := strings.Cut(database, ":")
+	switch scheme {
+	case "sqlite":
+		return sqlite.Open(ctx, rest)
+	}
+	return nil, fmt.Errorf("database: %q is not known; give sqlite:PATH", scheme)
+}
+
+// notifying tells the node's pages and waiting queries that rows have changed.
+type notifying struct {
+	Store
+	advanced *signal
+}
+
+// Apply stores a batch.
+func (n notifying) Apply(ctx context.Context, b projections.Batch) error {
+	err := n.Store.Apply(ctx, b)
+	if err == nil {
+		n.advanced.fire(b.To)
+	}
+	return err
+}
+
+// signal wakes any number of waiters; what they missed, they need not know.
+type signal struct {
+	mu   sync.Mutex
+	c    chan struct{}
+	last uint64
+}
+
+func newSignal() *signal { return &signal{c: make(chan struct{})} }
+
+// next is closed when the signal fires the next time.
+func (s *signal) next() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.c
+}
+
+func (s *signal) fire(sequence uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = max(s.last, sequence)
+	close(s.c)
+	s.c = make(chan struct{})
+}
+
+// changes delivers the sequence each time the read model advanced, until the
+// context ends. A slow receiver gets the newest one only.
+func (s *signal) changes(ctx context.Context) <-chan uint64 {
+	out := make(chan uint64)
+	go func() {
+		defer close(out)
+		for {
+			c := s.next()
+			select {
+			case <-c:
+			case <-ctx.Done():
+				return
+			}
+			s.mu.Lock()
+			last := s.last
+			s.mu.Unlock()
+			select {
+			case out <- last:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}

@@ -1,0 +1,192 @@
+// Package oauth speaks to authorization servers. It is the only package that
+// knows golang.org/x/oauth2.
+//
+// That library builds the requests and reads the answers; what it must not do
+// is kept from it: it never guesses the client authentication, never follows a
+// redirect, never sees an answer that was not read completely first, and never
+// refreshes by itself. Nothing here logs.
+package oauth
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"code.dny.dev/ssrf"
+	"golang.org/x/oauth2"
+
+	"outlink/domain"
+	"outlink/domain/answer"
+	"outlink/domain/link"
+	"outlink/domain/provider"
+)
+
+// Options configure a Client.
+type Options struct {
+	AllowedPrefixes []netip.Prefix // addresses that may be dialled although they are not public
+	Loopback        bool           // development: addresses of this machine, any port, without TLS
+	RootCAs         *x509.CertPool // nil: the system's
+	Deadline        time.Duration  // of one request; 0 means 90 s: a short one loses rotated tokens
+}
+
+// Client sends token requests.
+type Client struct {
+	transport http.RoundTripper
+	deadline  time.Duration
+}
+
+// New makes a Client.
+func New(o Options) *Client {
+	if o.Deadline == 0 {
+		o.Deadline = 90 * time.Second
+	}
+	dialer := &net.Dialer{Timeout: 15 * time.Second, Control: guard(o)}
+	return &Client{deadline: o.Deadline, transport: &http.Transport{
+		Proxy:                  nil, // a proxy would dial for us, past the guard
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs},
+		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    15 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		// A connection that the server closed meanwhile would make it unknown
+		// whether a request arrived.
+		DisableKeepAlives: true,
+	}}
+}
+
+// guard refuses addresses that are not public, after the name was resolved, so
+// that a name cannot lead elsewhere than it did when it was checked.
+func guard(o Options) func(network, address string, c syscallConn) error {
+	options := []ssrf.Option{ssrf.WithAnyPort()}
+	for _, p := range o.AllowedPrefixes {
+		if p.Addr().Is4() {
+			options = append(options, ssrf.WithAllowedV4Prefixes(p))
+		} else {
+			options = append(options, ssrf.WithAllowedV6Prefixes(p))
+		}
+	}
+	if o.Loopback {
+		options = append(options,
+			ssrf.WithAllowedV4Prefixes(netip.MustParsePrefix("127.0.0.0/8")),
+			ssrf.WithAllowedV6Prefixes(netip.MustParsePrefix("::1/128")))
+	}
+	return ssrf.New(options...).Safe
+}
+
+func config(r provider.Registration) *oauth2.Config {
+	style := oauth2.AuthStyleInParams
+	if r.AuthStyle == link.Basic {
+		style = oauth2.AuthStyleInHeader
+	}
+	scopes := r.Scopes
+	if sep := r.Provider.ScopeSeparator; sep != "" && sep != " " {
+		scopes = []string{strings.Join(scopes, sep)}
+	}
+	return &oauth2.Config{
+		ClientID: r.ClientID, ClientSecret: r.ClientSecret.Reveal(), RedirectURL: r.RedirectURL, Scopes: scopes,
+		Endpoint: oauth2.Endpoint{AuthURL: r.AuthorizationEndpoint, TokenURL: r.TokenEndpoint, AuthStyle: style},
+	}
+}
+
+// AuthorizationURL is where a person gives consent, with PKCE S256 (RFC 7636).
+func (c *Client) AuthorizationURL(r provider.Registration, state, verifier string) string {
+	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(verifier)}
+	for k, v := range r.AuthorizationParams {
+		options = append(options, oauth2.SetAuthURLParam(k, v))
+	}
+	return config(r).AuthCodeURL(state, options...)
+}
+
+// Exchange sends an authorization code, once (RFC 6749 section 4.1.3).
+func (c *Client) Exchange(ctx context.Context, r provider.Registration, code, verifier domain.Secret) answer.Answer {
+	return c.send(ctx, r, nil, func(ctx context.Context) (*oauth2.Token, error) {
+		return config(r).Exchange(ctx, code.Reveal(), oauth2.VerifierOption(verifier.Reveal()))
+	})
+}
+
+// Refresh sends a refresh token, once (RFC 6749 section 6). The complete body of
+// a successful answer goes to keep before anybody tries to read it.
+func (c *Client) Refresh(ctx context.Context, r provider.Registration, refreshToken domain.Secret, keep func(body []byte) error) answer.Answer {
+	return c.send(ctx, r, keep, func(ctx context.Context) (*oauth2.Token, error) {
+		return config(r).TokenSource(ctx, &oauth2.Token{RefreshToken: refreshToken.Reveal()}).Token()
+	})
+}
+
+func (c *Client) send(ctx context.Context, r provider.Registration, keep func([]byte) error, request func(context.Context) (*oauth2.Token, error)) answer.Answer {
+	t := &exchange{transport: c.transport, keep: keep, profile: r.Provider}
+	ctx, cancel := context.WithTimeout(ctx, c.deadline)
+	defer cancel()
+	sentAt := time.Now()
+	hc := &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	token, err := request(context.WithValue(ctx, oauth2.HTTPClient, hc))
+	a := t.answer(token, err)
+	a.SentAt = sentAt
+	if t.wrote.Load() {
+		a.Requests = 1
+	}
+	return a
+}
+
+// Revoke asks the provider to revoke a token (RFC 7009). The hint is
+// "refresh_token" or "access_token". Its error says why it is not known to be
+// revoked.
+func (c *Client) Revoke(ctx context.Context, r provider.Registration, token domain.Secret, hint string) error {
+	form := url.Values{"token": {token.Reveal()}, "token_type_hint": {hint}}
+	if r.AuthStyle != link.Basic {
+		form.Set("client_id", r.ClientID)
+		if !r.ClientSecret.IsZero() {
+			form.Set("client_secret", r.ClientSecret.Reveal())
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.RevocationEndpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		return domain.Errorf(domain.InvalidArgument, "the revocation endpoint is no URL")
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if r.AuthStyle == link.Basic {
+		req.SetBasicAuth(url.QueryEscape(r.ClientID), url.QueryEscape(r.ClientSecret.Reveal()))
+	}
+	res, err := c.transport.RoundTrip(req)
+	if err != nil {
+		return domain.Errorf(domain.Unavailable, "the revocation endpoint did not answer")
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK && res.StatusCode != http.StatusNoContent {
+		return domain.Errorf(domain.Unavailable, "the revocation endpoint answered with status %d", res.StatusCode)
+	}
+	return nil
+}
+
+// traced notes whether a byte of the request left.
+func traced(req *http.Request, wrote *atomic.Bool) *http.Request {
+	return req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		WroteHeaders: func() { wrote.Store(true) },
+	}))
+}
+
+// unsent says in our own words why no connection came about. A library's error
+// text may hold an address, never a secret, and is still not passed on.
+func unsent(err error) string {
+	var dns *net.DNSError
+	var cert *tls.CertificateVerificationError
+	switch {
+	case errors.Is(err, ssrf.ErrProhibitedIP), errors.Is(err, ssrf.ErrProhibitedNetwork), errors.Is(err, ssrf.ErrProhibitedPort):
+		return "the token endpoint has an address that is not allowed"
+	case errors.As(err, &dns):
+		return "the token endpoint's host name does not resolve"
+	case errors.As(err, &cert):
+		return "the token endpoint's certificate is not valid"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "the token endpoint could not be reached in time"
+	}
+	return "the token endpoint could not be reached"
+}

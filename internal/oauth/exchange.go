@@ -1,0 +1,211 @@
+package oauth
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"outlink/domain"
+	"outlink/domain/answer"
+	"outlink/domain/provider"
+)
+
+type syscallConn = syscall.RawConn
+
+// maxBody bounds an answer, in bytes.
+const maxBody = 1 << 20
+
+// exchange is one token request on the wire: it reads the whole answer, has it
+// kept, and hands a normalised copy to the library.
+type exchange struct {
+	transport http.RoundTripper
+	keep      func([]byte) error
+	profile   provider.Provider
+
+	wrote      atomic.Bool
+	status     int
+	retryAfter time.Duration
+	body       map[string]json.RawMessage // of a complete answer that is a JSON object
+	complete   bool
+	problem    string
+	failed     error // of the transport
+}
+
+// RoundTrip implements http.RoundTripper.
+func (e *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = traced(req, &e.wrote)
+	req.Header.Set("Accept", "application/json")
+	req.GetBody = nil // without it the transport cannot send the body twice
+	res, err := e.transport.RoundTrip(req)
+	if err != nil {
+		e.failed = err
+		return nil, err
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
+	if err != nil {
+		e.failed = err
+		return nil, errors.New("the answer was cut")
+	}
+	e.status, e.complete = res.StatusCode, true
+	e.retryAfter = retryAfter(res.Header.Get("Retry-After"), time.Now())
+	if e.status/100 == 2 && e.keep != nil {
+		if err := e.keep(raw); err != nil {
+			e.problem = "the answer could not be journalled"
+		}
+	}
+	if len(raw) > maxBody {
+		return nil, errors.New("the answer is too large")
+	}
+	e.body = object(raw, res.Header.Get("Content-Type"))
+	if e.body != nil {
+		normalise(e.body)
+		raw, _ = json.Marshal(e.body)
+	}
+	res.Header = http.Header{"Content-Type": {"application/json"}}
+	res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(raw)), int64(len(raw))
+	return res, nil
+}
+
+// answer puts what happened into its class.
+func (e *exchange) answer(token *oauth2.Token, err error) answer.Answer {
+	a := answer.Answer{HTTPStatus: e.status, RetryAfter: e.retryAfter, Code: answer.KnownCode(e.code()), Problem: e.problem}
+	switch {
+	case !e.complete && !e.wrote.Load():
+		a.Class, a.Problem = answer.NotSent, unsent(e.failed)
+	case !e.complete:
+		a.Class, a.Problem = answer.Ambiguous, "the answer did not come completely"
+		if errors.Is(e.failed, context.DeadlineExceeded) {
+			a.Problem = "the answer did not come in time"
+		}
+	case e.status/100 == 3:
+		a.Class, a.Problem = answer.ConfigError, "the token endpoint redirects; give the address that it redirects to"
+	case e.status/100 != 2 || e.code() != "":
+		a.Class = answer.Classify(e.status, e.code(), e.profile.Errors)
+		a.Problem = fmt.Sprintf("the token endpoint answered with status %d", e.status)
+	case err != nil || token == nil:
+		a.Class, a.Problem = answer.Unreadable, "the answer is successful and cannot be read"
+	default:
+		a.Class, a.Token, a.Problem = e.token(token)
+	}
+	return a
+}
+
+func (e *exchange) code() string {
+	var code string
+	_ = json.Unmarshal(e.body["error"], &code) // anything else is no code
+	return code
+}
+
+func (e *exchange) token(t *oauth2.Token) (answer.Class, *answer.Token, string) {
+	switch {
+	case !printable(t.AccessToken) || !printable(t.RefreshToken):
+		return answer.Unreadable, nil, "the token has characters that RFC 6749 does not allow"
+	case t.TokenType != "" && !strings.EqualFold(t.TokenType, "bearer"):
+		return answer.Unreadable, nil, "the token type is not Bearer"
+	}
+	var scope string
+	_ = json.Unmarshal(e.body["scope"], &scope)
+	issued := &answer.Token{
+		AccessToken: domain.NewSecret(t.AccessToken), TokenType: "Bearer",
+		Lifetime:             seconds(e.body["expires_in"]),
+		RefreshTokenLifetime: max(seconds(e.body["refresh_token_expires_in"]), seconds(e.body["x_refresh_token_expires_in"])),
+	}
+	if _, ok := e.body["refresh_token"]; ok && t.RefreshToken != "" {
+		issued.RefreshToken = domain.NewSecret(t.RefreshToken)
+	}
+	if scope != "" {
+		issued.Scopes = strings.FieldsFunc(scope, func(r rune) bool { return r == ' ' || r == ',' })
+	}
+	return answer.Issued, issued, e.problem
+}
+
+// printable checks the characters of a token (RFC 6749 appendix A.12).
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e })
+}
+
+// object reads an answer as a JSON object, whatever it says it is: providers
+// send JSON as text/plain, with a byte order mark, or a form (as GitHub does).
+func object(raw []byte, contentType string) map[string]json.RawMessage {
+	raw = bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf"))
+	var m map[string]json.RawMessage
+	if json.NewDecoder(bytes.NewReader(raw)).Decode(&m) == nil && m != nil {
+		return m
+	}
+	kind, _, _ := mime.ParseMediaType(contentType)
+	if kind != "application/x-www-form-urlencoded" && kind != "text/plain" {
+		return nil
+	}
+	form, err := url.ParseQuery(string(raw))
+	if err != nil || !form.Has("access_token") && !form.Has("error") {
+		return nil
+	}
+	m = map[string]json.RawMessage{}
+	for k, v := range form {
+		m[k], _ = json.Marshal(v[0])
+	}
+	return m
+}
+
+// normalise makes an answer readable for the library: lifetimes as whole
+// numbers, optional members of a wrong type left out.
+func normalise(m map[string]json.RawMessage) {
+	for _, key := range []string{"access_token", "refresh_token", "token_type", "id_token", "error", "error_description", "error_uri"} {
+		var s string
+		if raw, ok := m[key]; ok && json.Unmarshal(raw, &s) != nil {
+			delete(m, key)
+		}
+	}
+	var scopes []string
+	if json.Unmarshal(m["scope"], &scopes) == nil {
+		m["scope"], _ = json.Marshal(strings.Join(scopes, " "))
+	}
+	if raw, ok := m["expires_in"]; ok {
+		delete(m, "expires_in")
+		if s := seconds(raw); s > 0 {
+			m["expires_in"] = json.RawMessage(strconv.Itoa(int(s / time.Second)))
+		}
+	}
+}
+
+// maxLife clamps lifetimes that no token has.
+const maxLife = 10 * 365 * 24 * time.Hour
+
+// seconds reads a lifetime as providers write it: 3600, "3600", 3600.0, 3.6e3.
+// What is missing, not positive or no number counts as not said.
+func seconds(raw json.RawMessage) time.Duration {
+	f, err := strconv.ParseFloat(strings.Trim(strings.TrimSpace(string(raw)), `"`), 64)
+	if err != nil || !(f > 0) {
+		return 0
+	}
+	if f > maxLife.Seconds() {
+		return maxLife
+	}
+	return time.Duration(f) * time.Second
+}
+
+// retryAfter reads the header in both of its forms (RFC 9110 section 10.2.3), at
+// most an hour.
+func retryAfter(v string, now time.Time) time.Duration {
+	d := time.Duration(0)
+	if n, err := strconv.Atoi(v); err == nil {
+		d = time.Duration(n) * time.Second
+	} else if t, err := http.ParseTime(v); err == nil {
+		d = t.Sub(now)
+	}
+	return min(max(d, 0), time.Hour)
+}
