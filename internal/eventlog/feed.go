@@ -29,10 +29,15 @@ type Feed struct {
 // the first error of handle, the context's, or that of a message that is no
 // event: a log with such a message is not silently skipped over.
 func (f Feed) Follow(ctx context.Context, after uint64, handle func(context.Context, []domain.Record) error) error {
-	return f.follow(ctx, []string{f.Namespace.AllLinkEvents(), f.Namespace.AllGrantEvents()}, after, handle)
+	return f.FollowSubjects(ctx, nil, after, handle)
 }
 
-func (f Feed) follow(ctx context.Context, subjects []string, after uint64, handle func(context.Context, []domain.Record) error) error {
+// FollowSubjects is Follow for some subjects of the log only; none means all of
+// links and grants.
+func (f Feed) FollowSubjects(ctx context.Context, subjects []string, after uint64, handle func(context.Context, []domain.Record) error) error {
+	if len(subjects) == 0 {
+		subjects = []string{f.Namespace.AllLinkEvents(), f.Namespace.AllGrantEvents()}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	consumer, err := f.JS.OrderedConsumer(ctx, f.Namespace.Events(), jetstream.OrderedConsumerConfig{
@@ -184,7 +189,7 @@ func (f Feed) Range(ctx context.Context, subjects []string, after uint64, limit 
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	err = f.follow(ctx, subjects, after, func(_ context.Context, batch []domain.Record) error {
+	err = f.FollowSubjects(ctx, subjects, after, func(_ context.Context, batch []domain.Record) error {
 		for _, r := range batch {
 			if len(records) == limit || r.Sequence > end {
 				return errDone

@@ -94,7 +94,9 @@ func (n *Node) listen() (err error) {
 		return fmt.Errorf("listen for HTTP: %w", err)
 	}
 	if n.PublicURL == "" {
-		n.PublicURL = n.URL()
+		// By name, because providers that refuse raw addresses exempt localhost.
+		_, port, _ := net.SplitHostPort(n.listener.Addr().String())
+		n.PublicURL = "http://localhost:" + port
 	}
 	return nil
 }

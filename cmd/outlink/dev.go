@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"outlink/domain"
+	"outlink/internal/bus"
+	"outlink/internal/demoprovider"
+	"outlink/internal/natsd"
+	"outlink/internal/node"
+)
+
+// devFlags are the flags of `outlink dev`.
+type devFlags struct {
+	data, http, nats, provider, publicURL, readyFile string
+	noSeed                                           bool
+}
+
+func (a *app) dev() *cobra.Command {
+	var d devFlags
+	c := &cobra.Command{
+		Use: "dev", Short: "Run everything in one process, with a demo provider and seeded links", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runDev(cmd.Context(), d) },
+	}
+	f := c.Flags()
+	f.StringVar(&d.data, "data", ".outlink", "directory of all data")
+	f.StringVar(&d.http, "http", "127.0.0.1:8480", "HTTP address; port 0 chooses one")
+	f.StringVar(&d.nats, "nats", "127.0.0.1:4222", "NATS address; port 0 chooses one")
+	f.StringVar(&d.provider, "provider", "127.0.0.1:8490", "address of the demo provider; port 0 chooses one")
+	f.StringVar(&d.publicURL, "public-url", "", "where browsers reach this installation (default: localhost at the HTTP port)")
+	f.StringVar(&d.readyFile, "ready-file", "", "write the URLs as JSON to this file when all is ready")
+	f.BoolVar(&d.noSeed, "no-seed", false, "create no links")
+	return c
+}
+
+// ready is what --ready-file says.
+type ready struct {
+	HTTP     string `json:"http"`
+	NATS     string `json:"nats"`
+	Provider string `json:"provider"`
+}
+
+func (a *app) runDev(ctx context.Context, d devFlags) error {
+	unlock, err := lock(d.data)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	secret, err := keptSecret(filepath.Join(d.data, "demo-client-secret"))
+	if err != nil {
+		return err
+	}
+	name, err := nodeName(d.data)
+	if err != nil {
+		return err
+	}
+	log := a.logger()
+	demo, err := demoprovider.Start(ctx, demoprovider.Options{
+		Addr: d.provider, ClientID: demoClient, ClientSecret: secret, AccessTokenLifetime: time.Minute,
+		StateFile: filepath.Join(d.data, "demo-provider.json"), Log: log,
+	})
+	if err != nil {
+		return fmt.Errorf("start the demo provider: %w", err)
+	}
+	defer func() { _ = demo.Close() }()
+	server, err := natsd.Start(filepath.Join(d.data, "nats"), d.nats)
+	if err != nil {
+		return err
+	}
+	defer server.Stop() // after the node, which still stores what it has in hand
+	n, err := node.Open(ctx, node.Config{
+		Namespace: bus.Namespace(a.namespace), NATS: server.URL(), Database: "sqlite:" + filepath.Join(d.data, "outlink.db"),
+		HTTP: d.http, PublicURL: d.publicURL, KEKFile: filepath.Join(d.data, "kek.json"), Name: name,
+		Roles: node.Roles(), Replicas: 1, Dev: true, Migrate: true,
+	}, log)
+	if err != nil {
+		return err
+	}
+	return n.Run(ctx, func() {
+		go a.whenReady(ctx, n, demo, server, secret, d)
+	})
+}
+
+// whenReady seeds the links, tells where everything is, and what to try.
+func (a *app) whenReady(ctx context.Context, n *node.Node, demo *demoprovider.Provider, server *natsd.Server, secret domain.Secret, d devFlags) {
+	if !d.noSeed {
+		s := seeder{commands: n.Commands, demo: demo, secret: secret}
+		if err := s.run(ctx); err != nil && ctx.Err() == nil {
+			n.Log.Error("seed the links", "error", err)
+		}
+	}
+	r := ready{HTTP: n.URL(), NATS: server.URL(), Provider: demo.URL()}
+	fmt.Fprintf(a.err, `
+Outlink is running; its data is in %s
+
+  dashboard       %s
+  NATS            %s
+  demo provider   %s
+
+Try, in another terminal:
+
+  outlink link ls --server %[3]s
+  outlink token get demo --server %[3]s
+  outlink events tail --link demo --server %[3]s
+
+(from this checkout: go run ./cmd/outlink link ls …)  Ctrl-C ends it; the next start resumes.
+`, d.data, n.PublicURL, r.NATS, r.Provider)
+	if d.readyFile == "" {
+		return
+	}
+	b, _ := json.Marshal(r) // three strings
+	if err := writeFile(d.readyFile, append(b, '\n')); err != nil {
+		n.Log.Error("write the ready file", "error", err)
+	}
+}
+
+// lock makes sure that one process uses the data. The lock ends with the
+// process, however it ends.
+func lock(dir string) (func(), error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, domain.Errorf(domain.Unavailable, "another process uses the data in %s; stop it, or give another directory with --data", dir)
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+// keptSecret reads the demo client's secret, made at the first start.
+func keptSecret(path string) (domain.Secret, error) {
+	s, err := kept(path, rand.Text)
+	return domain.NewSecret(s), err
+}
+
+// nodeName is this data directory's: a restarted node knows its own attempts.
+func nodeName(dir string) (string, error) {
+	return kept(filepath.Join(dir, "node"), func() string { return "dev-" + uuid.NewString()[:8] })
+}
+
+func kept(path string, create func() string) (string, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		b = []byte(create())
+		err = writeFile(path, b)
+	}
+	if err != nil {
+		return "", fmt.Errorf("data directory: %w", err)
+	}
+	return string(b), nil
+}
+
+// writeFile writes a file that is whole or absent, and its owner's alone.
+func writeFile(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if _, err := f.Write(b); err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+
+	"outlink/commands/client"
+	"outlink/domain"
+	"outlink/internal/bus"
+	"outlink/internal/eventlog"
+	"outlink/internal/queries"
+)
+
+func (a *app) eventCommands() *cobra.Command {
+	c := &cobra.Command{Use: "events", Short: "The event log"}
+	c.AddCommand(a.eventList(), a.eventTail())
+	return c
+}
+
+// eventView is an event as it is printed.
+type eventView struct {
+	Sequence uint64    `json:"sequence"`
+	Type     string    `json:"type"`
+	Time     string    `json:"time"`
+	Actor    string    `json:"actor"`
+	Link     uuid.UUID `json:"link_id"`
+	Grant    uuid.UUID `json:"grant_id,omitzero"`
+	Data     any       `json:"data"`
+}
+
+func view(r domain.Record) eventView {
+	return eventView{Sequence: r.Sequence, Type: r.Type, Time: r.Time.Format("2006-01-02T15:04:05.000Z07:00"), Actor: r.Actor, Link: r.Link, Grant: r.Grant, Data: r.Data}
+}
+
+// feed reads the log itself: history needs no read model.
+func (a *app) feed(cmd *cobra.Command, name string, f func(ctx context.Context, feed eventlog.Feed, subjects []string) error) error {
+	nc, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	ns := bus.Namespace(a.namespace)
+	var subjects []string
+	if name != "" {
+		id, err := linkID(cmd.Context(), client.Client{NC: nc, Namespace: a.namespace}, name)
+		if err != nil {
+			return err
+		}
+		subjects = []string{ns.LinkEvents(id), ns.GrantsOf(id)}
+	}
+	return f(cmd.Context(), eventlog.Feed{JS: js, Namespace: ns}, subjects)
+}
+
+func (a *app) eventList() *cobra.Command {
+	var name string
+	var after uint64
+	var limit int
+	c := &cobra.Command{Use: "ls", Short: "Print the events there are, one JSON object a line", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		return a.feed(cmd, name, func(ctx context.Context, feed eventlog.Feed, subjects []string) error {
+			records, err := feed.Range(ctx, subjects, after, limit)
+			if err != nil {
+				return err
+			}
+			for _, r := range records {
+				if err := a.encode(a.out, view(r)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}}
+	c.Flags().StringVar(&name, "link", "", "only this link's, by id or name")
+	c.Flags().Uint64Var(&after, "after", 0, "only those after this sequence")
+	c.Flags().IntVar(&limit, "limit", 100000, "at most so many")
+	return c
+}
+
+func (a *app) eventTail() *cobra.Command {
+	var name string
+	var after int64
+	c := &cobra.Command{Use: "tail", Short: "Print events as they happen, one JSON object a line", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		return a.feed(cmd, name, func(ctx context.Context, feed eventlog.Feed, subjects []string) error {
+			from := uint64(max(after, 0))
+			if after < 0 {
+				head, err := feed.Head(ctx)
+				if err != nil {
+					return err
+				}
+				from = head
+			}
+			return feed.FollowSubjects(ctx, subjects, from, func(_ context.Context, batch []domain.Record) error {
+				for _, r := range batch {
+					if err := a.encode(a.out, view(r)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		})
+	}}
+	c.Flags().StringVar(&name, "link", "", "only this link's, by id or name")
+	c.Flags().Int64Var(&after, "after", -1, "begin after this sequence; -1: with what comes next")
+	return c
+}
+
+func (a *app) projectionCommands() *cobra.Command {
+	c := &cobra.Command{Use: "projection", Short: "The read model"}
+	c.AddCommand(&cobra.Command{Use: "status", Short: "How far the projections are", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		var list queries.ProjectionList
+		if err := a.with(cmd, func(ctx context.Context, c client.Client) error { return c.Query(ctx, "ProjectionStatus", nil, &list) }); err != nil {
+			return err
+		}
+		var rows [][]string
+		var stopped []string
+		for _, p := range list.Projections {
+			rows = append(rows, []string{p.Projection, fmt.Sprint(p.Generation), fmt.Sprint(p.Sequence), fmt.Sprint(p.Head), fmt.Sprint(p.Lag), p.Problem})
+			if p.Problem != "" {
+				stopped = append(stopped, p.Projection)
+			}
+		}
+		if err := a.print(list.Projections, []string{"projection", "generation", "position", "head", "lag", "problem"}, rows); err != nil || len(stopped) == 0 {
+			return err
+		}
+		return domain.Errorf(domain.FailedPrecondition, "stopped: %s", strings.Join(stopped, ", "))
+	}})
+	return c
+}

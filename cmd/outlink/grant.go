@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"outlink/commands"
+	"outlink/commands/client"
+	"outlink/domain"
+	"outlink/internal/queries"
+)
+
+func (a *app) grantCommands() *cobra.Command {
+	c := &cobra.Command{Use: "grant", Short: "Grants: authorizations of a link by a person"}
+	c.AddCommand(a.grantAuthorize(), a.grantImport(), a.grantList(), a.grantShow(),
+		a.onGrant("refresh", "RequestRefresh", "Renew a grant's token now", false, func(h commands.Header, r commands.GrantRef) any {
+			return commands.RequestRefresh{Header: h, GrantRef: r}
+		}),
+		a.onGrant("suspend", "SuspendGrant", "Take a grant out of service", false, func(h commands.Header, r commands.GrantRef) any {
+			return commands.SuspendGrant{Header: h, GrantRef: r}
+		}),
+		a.onGrant("resume", "ResumeGrant", "Put a suspended grant back into service", false, func(h commands.Header, r commands.GrantRef) any {
+			return commands.ResumeGrant{Header: h, GrantRef: r}
+		}),
+		a.onGrant("revoke", "RevokeGrant", "Revoke a grant at the provider and shred its key", true, func(h commands.Header, r commands.GrantRef) any {
+			return commands.RevokeGrant{Header: h, GrantRef: r}
+		}))
+	return c
+}
+
+func (a *app) grantAuthorize() *cobra.Command {
+	var subject string
+	c := &cobra.Command{Use: "authorize LINK", Short: "Begin an authorization and print the URL to open", Args: exactly(1, "a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
+		return a.do(cmd, "BeginAuthorization", func(ctx context.Context, c client.Client) (any, error) {
+			id, err := linkID(ctx, c, args[0])
+			return commands.BeginAuthorization{Header: a.header(""), Link: id, Subject: subject}, err
+		})
+	}}
+	c.Flags().StringVar(&subject, "subject", "", "whose authorization it is (default: default)")
+	return c
+}
+
+// tokenFile is a token that another system held, with the members of a token
+// response (RFC 6749 section 5.1), or nothing but the refresh token.
+type tokenFile struct {
+	RefreshToken string    `json:"refresh_token"`
+	AccessToken  string    `json:"access_token"`
+	TokenType    string    `json:"token_type"`
+	Scope        string    `json:"scope"`
+	ExpiresAt    time.Time `json:"expires_at"`
+}
+
+func (a *app) grantImport() *cobra.Command {
+	var subject, file string
+	c := &cobra.Command{Use: "import LINK", Short: "Import a token that another system held", Args: exactly(1, "a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
+		raw, err := a.secretFile(file)
+		if err != nil {
+			return err
+		}
+		t := tokenFile{RefreshToken: raw.Reveal()}
+		if strings.HasPrefix(t.RefreshToken, "{") {
+			t = tokenFile{}
+			if json.Unmarshal([]byte(raw.Reveal()), &t) != nil {
+				return usage("the token file is no JSON object with refresh_token, access_token, token_type, scope and expires_at (RFC 3339)")
+			}
+		}
+		return a.do(cmd, "RecordTokenIssued", func(ctx context.Context, c client.Client) (any, error) {
+			id, err := linkID(ctx, c, args[0])
+			if err != nil {
+				return nil, err
+			}
+			r := commands.RecordTokenIssued{
+				Header: a.header(""), Link: id, Subject: subject, TokenType: t.TokenType,
+				Scopes: strings.Fields(t.Scope), ExpiresAt: t.ExpiresAt,
+			}
+			if r.RefreshToken, err = c.Seal(ctx, domain.NewSecret(t.RefreshToken)); err != nil {
+				return nil, err
+			}
+			r.AccessToken, err = c.Seal(ctx, domain.NewSecret(t.AccessToken))
+			return r, err
+		})
+	}}
+	c.Flags().StringVar(&subject, "subject", "", "whose token it is (default: default)")
+	c.Flags().StringVar(&file, "token-file", "-", "file with the refresh token, or a token response in JSON; - for standard input")
+	return c
+}
+
+func (a *app) grantList() *cobra.Command {
+	var after string
+	c := &cobra.Command{Use: "ls LINK", Short: "List a link's grants", Args: exactly(1, "a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
+		var list queries.GrantList
+		err := a.with(cmd, func(ctx context.Context, c client.Client) error {
+			id, err := linkID(ctx, c, args[0])
+			if err != nil {
+				return err
+			}
+			return c.Query(ctx, "ListGrants", queries.ListGrants{Link: id, After: after, Freshness: queries.Freshness{Fresh: true}}, &list)
+		})
+		if err != nil {
+			return err
+		}
+		var rows [][]string
+		for _, g := range list.Grants {
+			rows = append(rows, []string{g.Grant.String(), g.Subject, string(g.Status), g.Reason, fmt.Sprint(g.Generation), when(g.ExpiresAt), when(g.DueAt)})
+		}
+		if list.Next != "" {
+			fmt.Fprintf(a.err, "more: --after %s\n", list.Next)
+		}
+		return a.print(list.Grants, []string{"grant", "subject", "status", "reason", "generation", "expires", "due"}, rows)
+	}}
+	c.Flags().StringVar(&after, "after", "", "the next page after this cursor")
+	return c
+}
+
+func (a *app) showGrant(cmd *cobra.Command, id string) (v queries.GrantView, err error) {
+	grantID, err := uuid.Parse(id)
+	if err != nil {
+		return v, usage("a grant is named by its id; list them: outlink grant ls LINK")
+	}
+	err = a.with(cmd, func(ctx context.Context, c client.Client) error {
+		return c.Query(ctx, "ShowGrant", queries.ShowGrant{Grant: grantID, Freshness: queries.Freshness{Fresh: true}}, &v)
+	})
+	return v, err
+}
+
+func (a *app) grantShow() *cobra.Command {
+	return &cobra.Command{Use: "show GRANT", Short: "Show a grant", Args: exactly(1, "a grant's id"), RunE: func(cmd *cobra.Command, args []string) error {
+		v, err := a.showGrant(cmd, args[0])
+		if err != nil {
+			return err
+		}
+		return a.fields(v, [2]string{"grant", v.Grant.String()}, [2]string{"link", v.Link.String()}, [2]string{"subject", v.Subject},
+			[2]string{"status", string(v.Status)}, [2]string{"reason", v.Reason}, [2]string{"provider code", v.ProviderCode},
+			[2]string{"generation", fmt.Sprint(v.Generation)}, [2]string{"scopes", strings.Join(v.Scopes, " ")},
+			[2]string{"received", when(v.ReceivedAt)}, [2]string{"expires", when(v.ExpiresAt)}, [2]string{"due", when(v.DueAt)},
+			[2]string{"refreshable", fmt.Sprint(v.Refreshable)}, [2]string{"failures", fmt.Sprint(v.Failures)})
+	}}
+}
+
+func (a *app) onGrant(use, name, short string, destructive bool, body func(commands.Header, commands.GrantRef) any) *cobra.Command {
+	var reason string
+	var yes bool
+	c := &cobra.Command{Use: use + " GRANT", Short: short, Args: exactly(1, "a grant's id"), RunE: func(cmd *cobra.Command, args []string) error {
+		if destructive && !yes {
+			return domain.Errorf(domain.FailedPrecondition, "%s cannot be undone; repeat it with --yes", cmd.CommandPath())
+		}
+		v, err := a.showGrant(cmd, args[0])
+		if err != nil {
+			return err
+		}
+		return a.do(cmd, name, func(context.Context, client.Client) (any, error) {
+			return body(a.header(reason), commands.GrantRef{Link: v.Link, Grant: v.Grant}), nil
+		})
+	}}
+	c.Flags().StringVar(&reason, "reason", "", "why, for the event log")
+	if destructive {
+		c.Flags().BoolVar(&yes, "yes", false, "do it without asking")
+	}
+	return c
+}
+
+func (a *app) tokenCommands() *cobra.Command {
+	c := &cobra.Command{Use: "token", Short: "Access tokens"}
+	var subject string
+	var minTTL time.Duration
+	get := &cobra.Command{Use: "get LINK", Short: "Print a valid access token of a link", Args: exactly(1, "a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
+		var t client.Token
+		err := a.with(cmd, func(ctx context.Context, c client.Client) error {
+			id, err := linkID(ctx, c, args[0])
+			if err == nil {
+				t, err = c.Token(ctx, id, subject, minTTL)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if a.output == "table" && !isTerminal(a.out) {
+			_, err := io.WriteString(a.out, t.AccessToken+"\n")
+			return err
+		}
+		return a.fields(t, [2]string{"access token", t.AccessToken}, [2]string{"token type", t.TokenType}, [2]string{"expires", when(&t.ExpiresAt)},
+			[2]string{"scopes", strings.Join(t.Scopes, " ")}, [2]string{"generation", fmt.Sprint(t.Generation)})
+	}}
+	get.Flags().StringVar(&subject, "subject", "", "whose token (default: default)")
+	get.Flags().DurationVar(&minTTL, "min-ttl", 30*time.Second, "how long the token must live at least")
+	c.AddCommand(get)
+	return c
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

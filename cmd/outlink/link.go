@@ -1,0 +1,257 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"outlink/commands"
+	"outlink/commands/client"
+	"outlink/domain"
+	"outlink/domain/link"
+	"outlink/internal/queries"
+)
+
+func (a *app) linkCommands() *cobra.Command {
+	c := &cobra.Command{Use: "link", Short: "Links: client registrations at a provider"}
+	c.AddCommand(a.linkCreate(), a.linkList(), a.linkShow(), a.linkUpdate(), a.linkReplaceSecret(), a.linkDisable(), a.linkEnable(), a.linkDelete())
+	return c
+}
+
+func (a *app) header(reason string) commands.Header {
+	return commands.Header{CommandID: uuid.Must(uuid.NewV7()), Actor: a.actor, Reason: reason}
+}
+
+// do runs a command and prints its outcome.
+func (a *app) do(cmd *cobra.Command, name string, body func(ctx context.Context, c client.Client) (any, error)) error {
+	var out commands.Outcome
+	err := a.with(cmd, func(ctx context.Context, c client.Client) error {
+		b, err := body(ctx, c)
+		if err != nil {
+			return err
+		}
+		return c.Do(ctx, name, b, &out)
+	})
+	if err != nil {
+		return err
+	}
+	grantID := ""
+	if out.Grant != uuid.Nil {
+		grantID = out.Grant.String()
+	}
+	return a.fields(out, [2]string{"link", out.Link.String()}, [2]string{"grant", grantID},
+		[2]string{"redirect url", out.RedirectURL}, [2]string{"open in a browser", out.AuthorizationURL}, [2]string{"until", when(out.ExpiresAt)},
+		[2]string{"sequence", fmt.Sprint(out.Sequence)}, [2]string{"events", strings.Join(out.Events, " ")})
+}
+
+// find resolves a link's id or name.
+func find(ctx context.Context, c client.Client, idOrName string) (queries.LinkView, error) {
+	var v queries.LinkView
+	err := c.Query(ctx, "ShowLink", queries.ShowLink{Link: idOrName, Freshness: queries.Freshness{Fresh: true}}, &v)
+	return v, err
+}
+
+// linkID resolves a link without asking when it is an id already.
+func linkID(ctx context.Context, c client.Client, idOrName string) (uuid.UUID, error) {
+	if id, err := uuid.Parse(idOrName); err == nil {
+		return id, nil
+	}
+	v, err := find(ctx, c, idOrName)
+	return v.Link, err
+}
+
+func (a *app) linkCreate() *cobra.Command {
+	var d commands.Draft
+	var id, secret, scopes, style string
+	c := &cobra.Command{
+		Use: "create", Short: "Configure a link", Args: cobra.NoArgs,
+		Example: "  outlink link create --name crm --provider google --client-id ID --client-secret-file secret.txt --scopes \"openid email\"",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			create := commands.CreateOutgoingLink{Header: a.header(""), Draft: d}
+			create.Scopes, create.AuthStyle = strings.Fields(scopes), link.AuthStyle(style)
+			if id != "" {
+				parsed, err := uuid.Parse(id)
+				if err != nil {
+					return usage("--id must be a UUID")
+				}
+				create.Link = parsed
+			}
+			var s domain.Secret
+			if secret != "" {
+				var err error
+				if s, err = a.secretFile(secret); err != nil {
+					return err
+				}
+			}
+			return a.do(cmd, "CreateOutgoingLink", func(ctx context.Context, c client.Client) (any, error) {
+				var err error
+				create.ClientSecret, err = c.Seal(ctx, s)
+				return create, err
+			})
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&d.Name, "name", "", "the link's name, unique")
+	f.StringVar(&d.Provider, "provider", "custom", "the provider's key; see: outlink provider ls")
+	f.StringVar(&d.ClientID, "client-id", "", "client id")
+	f.StringVar(&secret, "client-secret-file", "", "file with the client secret; - for standard input")
+	f.StringVar(&scopes, "scopes", "", "scopes, separated by spaces")
+	f.StringVar(&d.AuthorizationEndpoint, "authorization-endpoint", "", "authorization endpoint")
+	f.StringVar(&d.TokenEndpoint, "token-endpoint", "", "token endpoint")
+	f.StringVar(&d.RevocationEndpoint, "revocation-endpoint", "", "revocation endpoint (RFC 7009)")
+	f.StringVar(&style, "auth-style", "", "client authentication: basic, body or none")
+	f.StringVar(&d.Issuer, "issuer", "", "issuer that callbacks must name (RFC 9207)")
+	f.StringVar(&id, "id", "", "the link's id (UUID), when it was chosen before")
+	return c
+}
+
+func (a *app) linkList() *cobra.Command {
+	q := queries.ListLinks{Freshness: queries.Freshness{Fresh: true}}
+	var status string
+	c := &cobra.Command{Use: "ls", Short: "List the links", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		q.Status = link.Status(status)
+		var list queries.LinkList
+		if err := a.with(cmd, func(ctx context.Context, c client.Client) error { return c.Query(ctx, "ListLinks", q, &list) }); err != nil {
+			return err
+		}
+		var rows [][]string
+		for _, l := range list.Links {
+			rows = append(rows, []string{
+				l.Link.String(), l.Name, l.Provider, string(l.Status), string(l.Reason),
+				fmt.Sprintf("%d/%d", l.Grants.Healthy, l.Grants.Total), when(l.NextExpiry),
+			})
+		}
+		if list.Next != "" {
+			fmt.Fprintf(a.err, "more: --after %s\n", list.Next)
+		}
+		return a.print(list.Links, []string{"link", "name", "provider", "status", "reason", "grants healthy", "next expiry"}, rows)
+	}}
+	f := c.Flags()
+	f.StringVar(&q.Provider, "provider", "", "only this provider's")
+	f.StringVar(&status, "status", "", "only with this status")
+	f.StringVar(&q.Text, "text", "", "only names that begin so")
+	f.StringVar(&q.After, "after", "", "the next page after this cursor")
+	f.IntVar(&q.Limit, "limit", 50, "rows, at most 500")
+	return c
+}
+
+func (a *app) linkShow() *cobra.Command {
+	return &cobra.Command{Use: "show LINK", Short: "Show a link, by id or name", Args: exactly(1, "a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
+		var v queries.LinkView
+		err := a.with(cmd, func(ctx context.Context, c client.Client) (err error) {
+			v, err = find(ctx, c, args[0])
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return a.fields(v, [2]string{"link", v.Link.String()}, [2]string{"name", v.Name}, [2]string{"provider", v.Provider},
+			[2]string{"status", string(v.Status)}, [2]string{"reason", string(v.Reason)}, [2]string{"client id", v.ClientID},
+			[2]string{"client secret set", fmt.Sprint(v.ClientSecretSet)}, [2]string{"scopes", strings.Join(v.Scopes, " ")},
+			[2]string{"authorization endpoint", v.AuthorizationEndpoint}, [2]string{"token endpoint", v.TokenEndpoint},
+			[2]string{"revocation endpoint", v.RevocationEndpoint}, [2]string{"issuer", v.Issuer}, [2]string{"auth style", string(v.AuthStyle)},
+			[2]string{"redirect url", v.RedirectURL}, [2]string{"grants", fmt.Sprintf("%d healthy of %d", v.Grants.Healthy, v.Grants.Total)},
+			[2]string{"next expiry", when(v.NextExpiry)}, [2]string{"version", fmt.Sprint(v.Version)})
+	}}
+}
+
+func (a *app) linkUpdate() *cobra.Command {
+	var name, clientID, scopes, authz, token, revocation, issuer, style string
+	var version int64
+	c := &cobra.Command{Use: "update LINK", Short: "Change a link's configuration", Args: exactly(1, "a link's id or name")}
+	f := c.Flags()
+	f.StringVar(&name, "name", "", "new name")
+	f.StringVar(&clientID, "client-id", "", "new client id")
+	f.StringVar(&scopes, "scopes", "", "new scopes, separated by spaces")
+	f.StringVar(&authz, "authorization-endpoint", "", "new authorization endpoint")
+	f.StringVar(&token, "token-endpoint", "", "new token endpoint")
+	f.StringVar(&revocation, "revocation-endpoint", "", "new revocation endpoint")
+	f.StringVar(&issuer, "issuer", "", "new issuer")
+	f.StringVar(&style, "auth-style", "", "basic, body or none")
+	f.Int64Var(&version, "expected-version", -1, "refuse if the link is at another version")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.do(cmd, "UpdateOutgoingLink", func(ctx context.Context, c client.Client) (any, error) {
+			id, err := linkID(ctx, c, args[0])
+			u := commands.UpdateOutgoingLink{Header: a.header(""), Link: id}
+			given(f.Changed("name"), &u.Name, name)
+			given(f.Changed("client-id"), &u.ClientID, clientID)
+			given(f.Changed("authorization-endpoint"), &u.AuthorizationEndpoint, authz)
+			given(f.Changed("token-endpoint"), &u.TokenEndpoint, token)
+			given(f.Changed("revocation-endpoint"), &u.RevocationEndpoint, revocation)
+			given(f.Changed("issuer"), &u.Issuer, issuer)
+			given(f.Changed("auth-style"), &u.AuthStyle, link.AuthStyle(style))
+			given(version >= 0, &u.ExpectedVersion, uint64(version))
+			if f.Changed("scopes") {
+				u.Scopes = strings.Fields(scopes)
+			}
+			return u, err
+		})
+	}
+	return c
+}
+
+func given[T any](is bool, to **T, value T) {
+	if is {
+		*to = &value
+	}
+}
+
+func (a *app) linkReplaceSecret() *cobra.Command {
+	var file string
+	c := &cobra.Command{Use: "replace-secret LINK", Short: "Give a link a new client secret", Args: exactly(1, "a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
+		s, err := a.secretFile(file)
+		if err != nil {
+			return err
+		}
+		return a.do(cmd, "ReplaceClientSecret", func(ctx context.Context, c client.Client) (any, error) {
+			id, err := linkID(ctx, c, args[0])
+			if err != nil {
+				return nil, err
+			}
+			sealed, err := c.Seal(ctx, s)
+			return commands.ReplaceClientSecret{Header: a.header(""), Link: id, ClientSecret: sealed}, err
+		})
+	}}
+	c.Flags().StringVar(&file, "client-secret-file", "-", "file with the client secret; - for standard input")
+	return c
+}
+
+func (a *app) linkDisable() *cobra.Command {
+	return a.onLink("disable", "DisableLink", "Take a link out of service", false, func(h commands.Header, id uuid.UUID) any {
+		return commands.DisableLink{Header: h, Link: id}
+	})
+}
+
+func (a *app) linkEnable() *cobra.Command {
+	return a.onLink("enable", "EnableLink", "Put a disabled link back into service", false, func(h commands.Header, id uuid.UUID) any {
+		return commands.EnableLink{Header: h, Link: id}
+	})
+}
+
+func (a *app) linkDelete() *cobra.Command {
+	return a.onLink("delete", "DeleteLink", "Delete a link, revoke its grants and shred its keys", true, func(h commands.Header, id uuid.UUID) any {
+		return commands.DeleteLink{Header: h, Link: id}
+	})
+}
+
+func (a *app) onLink(use, name, short string, destructive bool, body func(commands.Header, uuid.UUID) any) *cobra.Command {
+	var reason string
+	var yes bool
+	c := &cobra.Command{Use: use + " LINK", Short: short, Args: exactly(1, "a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
+		if destructive && !yes {
+			return domain.Errorf(domain.FailedPrecondition, "%s cannot be undone; repeat it with --yes", cmd.CommandPath())
+		}
+		return a.do(cmd, name, func(ctx context.Context, c client.Client) (any, error) {
+			id, err := linkID(ctx, c, args[0])
+			return body(a.header(reason), id), err
+		})
+	}}
+	c.Flags().StringVar(&reason, "reason", "", "why, for the event log")
+	if destructive {
+		c.Flags().BoolVar(&yes, "yes", false, "do it without asking")
+	}
+	return c
+}

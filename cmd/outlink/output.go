@@ -1,0 +1,96 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"outlink/domain"
+)
+
+func (a *app) encode(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// print writes data: rows as a table, or the value itself as JSON.
+func (a *app) print(v any, header []string, rows [][]string) error {
+	switch a.output {
+	case "json":
+		return a.encode(a.out, v)
+	case "jsonl":
+		if list := reflect.ValueOf(v); list.Kind() == reflect.Slice {
+			for i := range list.Len() {
+				if err := a.encode(a.out, list.Index(i).Interface()); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		return a.encode(a.out, v)
+	}
+	text.DisableColors() // the library does not look at the terminal by itself
+	t := table.NewWriter()
+	t.SetOutputMirror(a.out)
+	t.SetStyle(table.StyleLight)
+	t.Style().Options = table.OptionsNoBordersAndSeparators
+	t.AppendHeader(cells(header))
+	for _, row := range rows {
+		t.AppendRow(cells(row))
+	}
+	t.Render()
+	return nil
+}
+
+func cells(row []string) table.Row {
+	out := make(table.Row, len(row))
+	for i, c := range row {
+		out[i] = c
+	}
+	return out
+}
+
+// fields prints one thing as a table of two columns.
+func (a *app) fields(v any, pairs ...[2]string) error {
+	var rows [][]string
+	for _, p := range pairs {
+		if p[1] != "" {
+			rows = append(rows, []string{p[0], p[1]})
+		}
+	}
+	return a.print(v, []string{"field", "value"}, rows)
+}
+
+func when(t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return ""
+	}
+	return t.Local().Format("2006-01-02 15:04:05")
+}
+
+// secretFile reads a secret from a file, or from standard input for "-".
+func (a *app) secretFile(path string) (domain.Secret, error) {
+	var b []byte
+	var err error
+	if path == "-" {
+		b, err = io.ReadAll(io.LimitReader(a.in, 64<<10))
+	} else {
+		b, err = os.ReadFile(path)
+	}
+	if err != nil {
+		return domain.Secret{}, usage(fmt.Sprintf("read the secret: %v", err))
+	}
+	s := strings.TrimRight(string(b), "\r\n")
+	if s == "" {
+		return domain.Secret{}, usage(fmt.Sprintf("%s is empty; it should hold the secret", path))
+	}
+	return domain.NewSecret(s), nil
+}

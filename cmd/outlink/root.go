@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"outlink/commands/client"
+	"outlink/domain"
+	"outlink/internal/bus"
+	"outlink/internal/node"
+)
+
+// app is what the subcommands share.
+type app struct {
+	getenv func(string) string
+	in     io.Reader
+	out    io.Writer // data
+	err    io.Writer // all else
+
+	server    string
+	namespace string
+	output    string
+	actor     string
+	timeout   time.Duration
+}
+
+// run is the whole program; tests call it.
+func run(ctx context.Context, args []string, getenv func(string) string, in io.Reader, out, errOut io.Writer) int {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	a := &app{getenv: getenv, in: in, out: out, err: errOut}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	return a.fail(err)
+}
+
+// errUsage marks errors of the command line itself.
+var errUsage = errors.New("usage")
+
+// fail prints an error and says with which code to exit.
+func (a *app) fail(err error) int {
+	var known *domain.Error
+	switch {
+	case errors.As(err, &known):
+		fmt.Fprintf(a.err, "outlink: %s\n", known.Message)
+		if a.output == "json" || a.output == "jsonl" {
+			_ = a.encode(a.err, known)
+		}
+		return known.Code.Exit()
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(a.err, "outlink: interrupted")
+		return 130
+	case errors.Is(err, errUsage):
+		fmt.Fprintf(a.err, "outlink: %s\n", strings.TrimSuffix(err.Error(), ": usage"))
+		return 2
+	case errors.Is(err, nats.ErrNoServers), errors.Is(err, context.DeadlineExceeded):
+		fmt.Fprintf(a.err, "outlink: %v\n", err)
+		return 5
+	}
+	fmt.Fprintf(a.err, "outlink: %v\n", err)
+	return 3
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use: "outlink", Short: "Keeps an organisation's outgoing OAuth 2.0 links alive",
+		SilenceUsage: true, SilenceErrors: true, Version: node.Version,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.environment(cmd) },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err.Error()) })
+	f := root.PersistentFlags()
+	f.StringVar(&a.server, "server", "nats://127.0.0.1:4222", "URL of the NATS server")
+	f.StringVar(&a.namespace, "namespace", string(bus.DefaultNamespace), "namespace of the installation")
+	f.StringVarP(&a.output, "output", "o", "table", "table, json or jsonl")
+	f.StringVar(&a.actor, "actor", "", "who you are, for the event log (default: the user's name)")
+	f.DurationVar(&a.timeout, "timeout", 30*time.Second, "how long to wait for an answer")
+	root.AddCommand(a.dev(), a.serve(), a.migrate(), a.healthcheck(), a.version(),
+		a.providerCommands(), a.linkCommands(), a.grantCommands(), a.tokenCommands(), a.eventCommands(), a.projectionCommands())
+	return root
+}
+
+// environment gives every flag that was not set the value of its variable:
+// --kek-file is OUTLINK_KEK_FILE.
+func (a *app) environment(cmd *cobra.Command) error {
+	var errs []error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		name := "OUTLINK_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if v := a.getenv(name); v != "" && !f.Changed {
+			if err := cmd.Flags().Set(f.Name, v); err != nil {
+				errs = append(errs, usage(fmt.Sprintf("%s: %v", name, err)))
+			}
+		}
+	})
+	if a.output != "table" && a.output != "json" && a.output != "jsonl" {
+		errs = append(errs, usage(fmt.Sprintf("--output %q: use table, json or jsonl", a.output)))
+	}
+	if a.actor == "" {
+		if a.actor = a.getenv("USER"); a.actor != "" {
+			a.actor = "user:" + a.actor
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func usage(message string) error { return fmt.Errorf("%s: %w", message, errUsage) }
+
+// exactly is cobra.ExactArgs with an error of ours.
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usage(fmt.Sprintf("%s takes %s; see: %s --help", cmd.CommandPath(), what, cmd.CommandPath()))
+		}
+		return nil
+	}
+}
+
+func (a *app) connect() (*nats.Conn, error) {
+	nc, err := nats.Connect(a.server, nats.Name("outlink command line"), nats.Timeout(5*time.Second))
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS at %s: %w; give --server or OUTLINK_SERVER", a.server, err)
+	}
+	return nc, nil
+}
+
+// with connects, and gives f a client and a context with the time limit.
+func (a *app) with(cmd *cobra.Command, f func(ctx context.Context, c client.Client) error) error {
+	nc, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	ctx, cancel := context.WithTimeout(cmd.Context(), a.timeout)
+	defer cancel()
+	return f(ctx, client.Client{NC: nc, Namespace: a.namespace})
+}
+
+func (a *app) version() *cobra.Command {
+	return &cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
+		_, err := fmt.Fprintln(a.out, node.Version)
+		return err
+	}}
+}

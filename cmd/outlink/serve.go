@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"github.com/spf13/cobra"
+
+	"outlink/internal/bus"
+	"outlink/internal/node"
+)
+
+// settings are the flags of a node.
+type settings struct {
+	node.Config
+	namespace string
+	prefixes  []string
+}
+
+func (s *settings) flags(c *cobra.Command, a *app) {
+	host, _ := os.Hostname()
+	f := c.Flags()
+	f.StringVar(&s.Database, "database", "sqlite:outlink.db", "the read model: postgres://… (CockroachDB, PostgreSQL) or sqlite:PATH")
+	f.StringVar(&s.HTTP, "http", "127.0.0.1:8480", "HTTP address")
+	f.StringVar(&s.PublicURL, "public-url", "", "where browsers reach this installation, such as https://outlink.example.com")
+	f.StringVar(&s.KEKFile, "kek-file", "kek.json", "key encryption key: a Tink keyset in JSON, mode 0600")
+	f.StringVar(&s.Name, "node", host, "this node's name, which it keeps over restarts")
+	f.StringSliceVar(&s.Roles, "roles", node.Roles(), "what this node does")
+	f.IntVar(&s.Replicas, "replicas", 1, "replicas of streams and buckets, when they are declared")
+	f.StringSliceVar(&s.prefixes, "allow-prefix", nil, "address prefixes that endpoints may have although they are private, such as 10.1.0.0/16")
+}
+
+func (s *settings) config(a *app) (node.Config, error) {
+	s.NATS, s.Namespace = a.server, bus.Namespace(a.namespace)
+	for _, p := range s.prefixes {
+		prefix, err := netip.ParsePrefix(p)
+		if err != nil {
+			return s.Config, usage(fmt.Sprintf("--allow-prefix %q is no address prefix", p))
+		}
+		s.AllowedPrefixes = append(s.AllowedPrefixes, prefix)
+	}
+	if err := s.Check(); err != nil {
+		return s.Config, usage(err.Error())
+	}
+	return s.Config, nil
+}
+
+func (a *app) logger() *slog.Logger {
+	if isTerminal(a.err) {
+		return slog.New(tint.NewHandler(a.err, &tint.Options{TimeFormat: time.TimeOnly}))
+	}
+	return slog.New(slog.NewJSONHandler(a.err, nil))
+}
+
+func (a *app) serve() *cobra.Command {
+	s := &settings{}
+	c := &cobra.Command{Use: "serve", Short: "Run a node", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		config, err := s.config(a)
+		if err != nil {
+			return err
+		}
+		n, err := node.Open(cmd.Context(), config, a.logger())
+		if err != nil {
+			return err
+		}
+		return n.Run(cmd.Context(), func() { fmt.Fprintf(a.err, "outlink node %s serves %v at %s\n", config.Name, config.Roles, n.URL()) })
+	}}
+	s.flags(c, a)
+	return c
+}
+
+func (a *app) migrate() *cobra.Command {
+	s := &settings{}
+	c := &cobra.Command{Use: "migrate", Short: "Declare streams and tables; safe to repeat", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		s.HTTP, s.Migrate = "127.0.0.1:0", true
+		config, err := s.config(a)
+		if err != nil {
+			return err
+		}
+		n, err := node.Open(cmd.Context(), config, a.logger())
+		if err != nil {
+			return err
+		}
+		n.Close()
+		fmt.Fprintln(a.err, "streams, buckets, consumers and tables are in place")
+		return nil
+	}}
+	s.flags(c, a)
+	return c
+}
+
+func (a *app) healthcheck() *cobra.Command {
+	var address string
+	c := &cobra.Command{Use: "healthcheck", Short: "Exit 0 when the node on this machine is ready", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		ctx, cancel := context.WithTimeout(cmd.Context(), 5*time.Second)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/readyz", nil)
+		if err != nil {
+			return usage(fmt.Sprintf("--http %q is no address", address))
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return fmt.Errorf("the node does not answer: %w", err)
+		}
+		defer res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			body, _ := io.ReadAll(io.LimitReader(res.Body, 1000))
+			return fmt.Errorf("the node is not ready: %s", body)
+		}
+		return nil
+	}}
+	c.Flags().StringVar(&address, "http", "127.0.0.1:8480", "HTTP address of the node")
+	return c
+}
