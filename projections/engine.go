@@ -131,8 +131,23 @@ func (r *run) step(ctx context.Context, records []domain.Record) error {
 			return fmt.Errorf("store events %d to %d: %w", b.From+1, b.To, err)
 		}
 		r.at.Sequence = b.To
+	} else if poison != nil {
+		return r.confirm(ctx, poison)
 	}
 	return err
+}
+
+// confirm makes sure that the rows were of one moment before it believes in a
+// poisonous event: beside a faster projector they may be older and newer ones.
+func (r *run) confirm(ctx context.Context, poison *PoisonError) error {
+	at, err := r.Store.Position(ctx, r.Projection.Name, r.generation())
+	switch {
+	case err != nil:
+		return fmt.Errorf("read the checkpoint: %w", err)
+	case at.Sequence != r.at.Sequence:
+		return ErrFenced
+	}
+	return poison
 }
 
 // reload finds out how far the other projector has come.
