@@ -62,7 +62,8 @@ func (n *Node) parts() []part {
 	return parts
 }
 
-func (n *Node) schedules() eventlog.Schedules {
+// Schedules are the wake-ups of grants.
+func (n *Node) Schedules() eventlog.Schedules {
 	return eventlog.Schedules{JS: n.js, Timers: n.timers, Namespace: n.Namespace}
 }
 
@@ -131,7 +132,7 @@ func (n *Node) runProjection(ctx context.Context, p projections.Projection) erro
 }
 
 func (n *Node) runTimers(ctx context.Context) error {
-	w := &timers.Worker{Grants: n.Commands.Grants, Schedules: n.schedules()}
+	w := &timers.Worker{Grants: n.Commands.Grants, Schedules: n.Schedules()}
 	return eventlog.Durable{
 		JS: n.js, Stream: n.Namespace.Events(), Name: bus.TimersConsumer, Batch: 500, Handle: w.Handle, Log: n.Log,
 	}.Run(ctx)
@@ -139,7 +140,7 @@ func (n *Node) runTimers(ctx context.Context) error {
 
 func (n *Node) runSweep(ctx context.Context) error {
 	w := &sweep.Worker{
-		Read: n.store, Wake: n.schedules().Set, Now: n.Commands.Now, Log: n.Log,
+		Read: n.store, Wake: n.Schedules().Set, Now: n.Commands.Now, Log: n.Log,
 		Every: 15 * time.Second, Grace: 10 * time.Second,
 	}
 	return w.Run(ctx)
@@ -181,7 +182,7 @@ func (n *Node) grantsOf(ctx context.Context, id uuid.UUID) ([]domain.Key, error)
 
 func (n *Node) runRefresh(ctx context.Context) error {
 	w := &refresh.Worker{
-		Commands: n.Commands, Endpoint: n.oauth, Later: n.schedules().Set, Node: n.Name, Boot: n.boot, Log: n.Log,
+		Commands: n.Commands, Endpoint: n.oauth, Later: n.Schedules().Set, Node: n.Name, Boot: n.boot, Log: n.Log,
 	}
 	return jobs.Consumer{
 		Connect: n.dial, Stream: n.Namespace.Timers(), Durable: bus.RefreshConsumer, Parallel: 16, Drain: drain, Log: n.Log,
