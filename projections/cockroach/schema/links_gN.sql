@@ -1,0 +1,27 @@
+CREATE TABLE IF NOT EXISTS links_gN (
+    link_id    UUID        NOT NULL PRIMARY KEY,
+    sequence   BIGINT      NOT NULL,
+    status     TEXT        NOT NULL, -- empty while only events of its grants are known
+    provider   TEXT        NOT NULL,
+    name_lower BYTEA       NOT NULL, -- bytes, so that no collation has a say
+    updated_at TIMESTAMPTZ NOT NULL,
+    doc        JSONB       NOT NULL
+);
+
+CREATE INDEX IF NOT EXISTS links_gN_status ON links_gN (status, sequence DESC);
+
+CREATE INDEX IF NOT EXISTS links_gN_provider ON links_gN (provider, status, sequence DESC);
+
+CREATE INDEX IF NOT EXISTS links_gN_name ON links_gN (name_lower, link_id);
+
+-- The grants as the links' counts know them.
+CREATE TABLE IF NOT EXISTS link_grants_gN (
+    grant_id   UUID   NOT NULL PRIMARY KEY,
+    link_id    UUID   NOT NULL,
+    sequence   BIGINT NOT NULL,
+    status     TEXT   NOT NULL,
+    expires_at TIMESTAMPTZ, -- of the access token, while the grant is healthy or retrying
+    doc        JSONB  NOT NULL
+);
+
+CREATE INDEX IF NOT EXISTS link_grants_gN_expiry ON link_grants_gN (link_id, expires_at, grant_id) WHERE expires_at IS NOT NULL;

@@ -1,0 +1,106 @@
+// Package cockroach keeps the read models in CockroachDB, for production, or in
+// PostgreSQL, for small installations and in place of it in tests.
+//
+// All nodes share one database. The statements are in the dialect that both
+// servers understand; a test refuses words that only one of them does. What
+// differs is how a transaction is repeated: see inTx.
+package cockroach
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"outlink/projections"
+	"outlink/projections/tables"
+)
+
+// Store is a pool of connections to the database.
+type Store struct {
+	*tables.Reader
+	pool      *pgxpool.Pool
+	cockroach bool // the server is CockroachDB, not PostgreSQL
+}
+
+var _ projections.Store = (*Store)(nil)
+
+// Connections are renewed, so that they spread over nodes that came later.
+const (
+	maxConnLifetime = 15 * time.Minute
+	maxConnJitter   = 3 * time.Minute
+	maxConnIdleTime = 5 * time.Minute
+)
+
+// Open connects to the database of a postgres:// URL. [Store.Migrate] creates
+// the tables. The URL may set the pool: pool_max_conns and its like.
+func Open(ctx context.Context, url string) (*Store, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("parse the database URL: %w", err)
+	}
+	config.MaxConnLifetime, config.MaxConnLifetimeJitter, config.MaxConnIdleTime = maxConnLifetime, maxConnJitter, maxConnIdleTime
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	var version string
+	if err := pool.QueryRow(ctx, `SELECT version()`).Scan(&version); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("ask the database who it is: %w", err)
+	}
+	s := &Store{pool: pool, cockroach: strings.Contains(version, "CockroachDB")}
+	s.Reader = tables.NewReader(s.query)
+	return s, nil
+}
+
+// Close waits for running statements and closes all connections.
+func (s *Store) Close() error {
+	s.pool.Close()
+	return nil
+}
+
+// query is the reader's way to the database.
+func (s *Store) query(ctx context.Context, sql string, args []any, each func(scan func(dest ...any) error) error) error {
+	for i, arg := range args {
+		if text, ok := arg.(string); ok {
+			args[i] = clean(text)
+		}
+	}
+	rows, err := s.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// LinkRows returns those of the links that have a row.
+func (s *Store) LinkRows(ctx context.Context, generation int, links []uuid.UUID) ([]projections.LinkRow, error) {
+	return byID[projections.LinkRow](ctx, s, tables.In(generation, `SELECT doc FROM links_gN WHERE link_id = ANY($1)`), links)
+}
+
+// Members returns those of the grants that have a row.
+func (s *Store) Members(ctx context.Context, generation int, grants []uuid.UUID) ([]projections.Member, error) {
+	return byID[projections.Member](ctx, s, tables.In(generation, `SELECT doc FROM link_grants_gN WHERE grant_id = ANY($1)`), grants)
+}
+
+// GrantRows returns those of the grants that have a row.
+func (s *Store) GrantRows(ctx context.Context, generation int, grants []uuid.UUID) ([]projections.GrantRow, error) {
+	return byID[projections.GrantRow](ctx, s, tables.In(generation, `SELECT doc FROM grants_gN WHERE grant_id = ANY($1)`), grants)
+}
+
+func byID[Row any](ctx context.Context, s *Store, sql string, ids []uuid.UUID) ([]Row, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return tables.Docs[Row](ctx, s.query, sql, ids)
+}

@@ -1,0 +1,256 @@
+package cockroach
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"outlink/domain"
+	"outlink/projections"
+	"outlink/projections/tables"
+)
+
+const (
+	advance = `UPDATE projections SET sequence = $4, problem = '', updated_at = $5
+		WHERE name = $1 AND generation = $2 AND sequence = $3`
+
+	report = `UPDATE projections SET problem = $4, updated_at = $5
+		WHERE name = $1 AND generation = $2 AND sequence = $3`
+
+	putLinks = `INSERT INTO links_gN (link_id, sequence, status, provider, name_lower, updated_at, doc)
+		SELECT a, b, c, d, e, f, g::JSONB
+		FROM UNNEST($1::UUID[], $2::BIGINT[], $3::TEXT[], $4::TEXT[], $5::BYTEA[], $6::TIMESTAMPTZ[], $7::TEXT[]) AS r (a, b, c, d, e, f, g)
+		ON CONFLICT (link_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status,
+			provider = excluded.provider, name_lower = excluded.name_lower, updated_at = excluded.updated_at, doc = excluded.doc
+		WHERE links_gN.sequence < excluded.sequence`
+
+	putMembers = `INSERT INTO link_grants_gN (grant_id, link_id, sequence, status, expires_at, doc)
+		SELECT a, b, c, d, e, f::JSONB
+		FROM UNNEST($1::UUID[], $2::UUID[], $3::BIGINT[], $4::TEXT[], $5::TIMESTAMPTZ[], $6::TEXT[]) AS r (a, b, c, d, e, f)
+		ON CONFLICT (grant_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status,
+			expires_at = excluded.expires_at, doc = excluded.doc
+		WHERE link_grants_gN.sequence < excluded.sequence`
+
+	putGrants = `INSERT INTO grants_gN (grant_id, link_id, sequence, status, subject, due_at, expires_at, updated_at, doc)
+		SELECT a, b, c, d, e, f, g, h, i::JSONB
+		FROM UNNEST($1::UUID[], $2::UUID[], $3::BIGINT[], $4::TEXT[], $5::BYTEA[], $6::TIMESTAMPTZ[], $7::TIMESTAMPTZ[],
+			$8::TIMESTAMPTZ[], $9::TEXT[]) AS r (a, b, c, d, e, f, g, h, i)
+		ON CONFLICT (grant_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status, subject = excluded.subject,
+			due_at = excluded.due_at, expires_at = excluded.expires_at, updated_at = excluded.updated_at, doc = excluded.doc
+		WHERE grants_gN.sequence < excluded.sequence`
+
+	putActivity = `INSERT INTO activity_gN (link_id, sequence, grant_id, type, at, doc)
+		SELECT a, b, c, d, e, f
+		FROM UNNEST($1::UUID[], $2::BIGINT[], $3::UUID[], $4::TEXT[], $5::TIMESTAMPTZ[], $6::TEXT[]) AS r (a, b, c, d, e, f)
+		ON CONFLICT (link_id, sequence) DO NOTHING`
+
+	nextExpiry = `SELECT expires_at FROM link_grants_gN
+		WHERE link_id = $1 AND expires_at IS NOT NULL AND NOT grant_id = ANY($2)
+		ORDER BY expires_at, grant_id LIMIT 1`
+)
+
+// Apply stores a batch; see [projections.Store]. The checkpoint and the rows go
+// to the server together, and are undone together when the checkpoint is not
+// where the batch begins.
+func (s *Store) Apply(ctx context.Context, b projections.Batch) error {
+	statements, err := statements(b)
+	if err != nil {
+		return err
+	}
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		var batch pgx.Batch
+		for _, q := range statements {
+			batch.Queue(tables.In(b.Generation, q.sql), q.args...)
+		}
+		results := tx.SendBatch(ctx, &batch)
+		for i := range statements {
+			tag, err := results.Exec()
+			if err == nil && i == 0 && tag.RowsAffected() != 1 {
+				err = projections.ErrFenced
+			}
+			if err != nil {
+				_ = results.Close()
+				return fmt.Errorf("store a batch of %s from %d: %w", b.Projection, b.From, err)
+			}
+		}
+		return results.Close()
+	})
+}
+
+// Report records a problem; see [projections.Store].
+func (s *Store) Report(ctx context.Context, p projections.Position) error {
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, report, p.Projection, p.Generation, int64(p.Sequence), clean(p.Problem), time.Now())
+		if err == nil && tag.RowsAffected() != 1 {
+			err = projections.ErrFenced
+		}
+		if err != nil {
+			return fmt.Errorf("record the problem of %s: %w", p.Projection, err)
+		}
+		return nil
+	})
+}
+
+type statement struct {
+	sql  string
+	args []any
+}
+
+// statements stores a batch: the checkpoint first, then one statement a table.
+func statements(b projections.Batch) ([]statement, error) {
+	all := []statement{{advance, []any{b.Projection, b.Generation, int64(b.From), int64(b.To), time.Now()}}}
+	for _, rows := range []func() (statement, error){
+		func() (statement, error) { return put(putLinks, b.Links, linkColumns, jsonb) },
+		func() (statement, error) { return put(putMembers, b.Members, memberColumns, jsonb) },
+		func() (statement, error) { return put(putGrants, b.Grants, grantColumns, jsonb) },
+		func() (statement, error) { return put(putActivity, b.Activity, activityColumns, asIs) },
+	} {
+		q, err := rows()
+		if err != nil {
+			return nil, err
+		}
+		if len(q.args) > 0 {
+			all = append(all, q)
+		}
+	}
+	return all, nil
+}
+
+// put makes a statement whose arguments are the columns of all rows, and their
+// documents as the last one.
+func put[Row any](sql string, rows []Row, columns func([]Row) []any, document func([]byte) string) (statement, error) {
+	if len(rows) == 0 {
+		return statement{}, nil
+	}
+	docs := make([]string, len(rows))
+	for i, row := range rows {
+		doc, err := json.Marshal(row)
+		if err != nil {
+			return statement{}, fmt.Errorf("encode a row: %w", err)
+		}
+		docs[i] = document(doc)
+	}
+	return statement{sql, append(columns(rows), docs)}, nil
+}
+
+func linkColumns(rows []projections.LinkRow) []any {
+	return []any{
+		column(rows, func(r projections.LinkRow) uuid.UUID { return r.Link }),
+		column(rows, func(r projections.LinkRow) int64 { return int64(r.Sequence) }),
+		column(rows, func(r projections.LinkRow) string { return string(r.State.Status()) }),
+		column(rows, func(r projections.LinkRow) string { return clean(r.State.Provider) }),
+		column(rows, func(r projections.LinkRow) []byte { return tables.NameKey(r.State.Name) }),
+		column(rows, func(r projections.LinkRow) time.Time { return r.UpdatedAt }),
+	}
+}
+
+func memberColumns(rows []projections.Member) []any {
+	return []any{
+		column(rows, func(m projections.Member) uuid.UUID { return m.Grant }),
+		column(rows, func(m projections.Member) uuid.UUID { return m.Link }),
+		column(rows, func(m projections.Member) int64 { return int64(m.Sequence) }),
+		column(rows, func(m projections.Member) string { return string(m.State.Status()) }),
+		column(rows, func(m projections.Member) *time.Time { return orNull(m.ExpiresAt()) }),
+	}
+}
+
+func grantColumns(rows []projections.GrantRow) []any {
+	return []any{
+		column(rows, func(r projections.GrantRow) uuid.UUID { return r.Grant }),
+		column(rows, func(r projections.GrantRow) uuid.UUID { return r.Link }),
+		column(rows, func(r projections.GrantRow) int64 { return int64(r.Sequence) }),
+		column(rows, func(r projections.GrantRow) string { return string(r.State.Status()) }),
+		column(rows, func(r projections.GrantRow) []byte { return []byte(r.State.Subject) }),
+		column(rows, func(r projections.GrantRow) *time.Time { return orNull(r.State.DueAt()) }),
+		column(rows, func(r projections.GrantRow) *time.Time { return orNull(r.ExpiresAt()) }),
+		column(rows, func(r projections.GrantRow) time.Time { return r.UpdatedAt }),
+	}
+}
+
+func activityColumns(rows []domain.Record) []any {
+	return []any{
+		column(rows, func(r domain.Record) uuid.UUID { return r.Link }),
+		column(rows, func(r domain.Record) int64 { return int64(r.Sequence) }),
+		column(rows, func(r domain.Record) *uuid.UUID {
+			if !r.OfGrant() {
+				return nil
+			}
+			return &r.Grant
+		}),
+		column(rows, func(r domain.Record) string { return clean(r.Type) }),
+		column(rows, func(r domain.Record) time.Time { return r.Time }),
+	}
+}
+
+func column[Row, T any](rows []Row, of func(Row) T) []T {
+	values := make([]T, len(rows))
+	for i, row := range rows {
+		values[i] = of(row)
+	}
+	return values
+}
+
+// orNull is a time as a column, where zero means never. PostgreSQL would round
+// to microseconds; they are cut off here, as in the other store.
+func orNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.Truncate(time.Microsecond)
+	return &t
+}
+
+// clean is a text as PostgreSQL takes it: valid, and without NUL.
+func clean(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// jsonb is a document as JSONB takes it: without NUL, which it cannot escape
+// either.
+func jsonb(doc []byte) string {
+	s := string(doc)
+	if !strings.Contains(s, `\u0000`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch {
+		case strings.HasPrefix(s[i:], `\u0000`):
+			b.WriteString(`\ufffd`)
+			i += 5
+		case s[i] == '\\': // takes the next byte along, which may be another backslash
+			b.WriteString(s[i : i+2])
+			i++
+		default:
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String()
+}
+
+func asIs(doc []byte) string { return string(doc) }
+
+// NextExpiries finds each link's first expiry but that of the grants left out,
+// by its index, all in one round trip.
+func (s *Store) NextExpiries(ctx context.Context, generation int, without map[uuid.UUID][]uuid.UUID) (map[uuid.UUID]time.Time, error) {
+	found := map[uuid.UUID]time.Time{}
+	var batch pgx.Batch
+	for link, grants := range without {
+		batch.Queue(tables.In(generation, nextExpiry), link, grants).Query(func(rows pgx.Rows) error {
+			expiries, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
+			if len(expiries) > 0 {
+				found[link] = expiries[0].UTC()
+			}
+			return err
+		})
+	}
+	if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
+		return nil, fmt.Errorf("find the next expiries: %w", err)
+	}
+	return found, nil
+}
