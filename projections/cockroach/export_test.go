@@ -1,0 +1,23 @@
+package cockroach
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// InTx lets tests run transactions as the store does.
+func (s *Store) InTx(ctx context.Context, fn func(pgx.Tx) error) error { return s.inTx(ctx, fn) }
+
+// Pool lets tests look at the tables.
+func (s *Store) Pool() *pgxpool.Pool { return s.pool }
+
+// MaxTries bounds the repetitions of one transaction.
+const MaxTries = maxTries
+
+// JSONB makes a document what JSONB takes.
+func JSONB(doc []byte) string { return jsonb(doc) }
+
+// OnCockroachDB reports which server it is.
+func (s *Store) OnCockroachDB() bool { return s.cockroach }
