@@ -72,7 +72,7 @@ func (s *Service) Run(ctx context.Context, name string, d Door, body []byte) (Ou
 		return Outcome{}, domain.Errorf(domain.InvalidArgument, "unknown command %q; the commands are %s", clip(name), strings.Join(Names(), ", "))
 	}
 	if len(body) > MaxSize {
-		return Outcome{}, domain.Errorf(domain.InvalidArgument, "the command has %d bytes; at most %d are taken", len(body), MaxSize)
+		return Outcome{}, domain.Errorf(domain.InvalidArgument, "the command has %d bytes; at most %d bytes are taken", len(body), MaxSize)
 	}
 	id, err := commandID(body)
 	if err != nil {

@@ -100,7 +100,7 @@ func (a *API) ready(w http.ResponseWriter, r *http.Request) {
 func (a *API) command(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, commands.MaxSize+1))
 	if err != nil {
-		a.fail(w, domain.Errorf(domain.InvalidArgument, "the command is larger than %d bytes, or did not arrive completely", commands.MaxSize))
+		a.fail(w, domain.Errorf(domain.InvalidArgument, "the command did not arrive completely, or is too large: at most %d bytes are taken", commands.MaxSize))
 		return
 	}
 	out, err := a.Commands.Run(r.Context(), r.PathValue("command"), commands.Door{Traceparent: r.Header.Get("traceparent")}, body)

@@ -87,6 +87,7 @@ func (c Consumer) Run(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("consume %s: the router stopped by itself", c.Durable), err)
 	case <-ctx.Done():
 	}
+	<-router.Running() // closing a subscriber that is still subscribing is a data race
 	return errors.Join(subscriber.Close(), router.Close())
 }
 

@@ -50,8 +50,9 @@ type Info struct {
 	Queries   []string `json:"queries"`
 }
 
-// Run serves until the context ends, then finishes the requests in hand.
-func (a *API) Run(ctx context.Context, nc *nats.Conn) error {
+// Run serves until the context ends, then finishes the requests in hand. It
+// calls ready once the server knows all its subscriptions.
+func (a *API) Run(ctx context.Context, nc *nats.Conn, ready func()) error {
 	s := &server{API: a, slots: make(chan struct{}, a.Parallel)}
 	service, err := micro.AddService(nc, micro.Config{
 		Name: string(a.Namespace), Version: a.Version, Description: "outgoing OAuth 2.0 links",
@@ -66,6 +67,11 @@ func (a *API) Run(ctx context.Context, nc *nats.Conn) error {
 			return err
 		}
 	}
+	if err := nc.FlushTimeout(10 * time.Second); err != nil {
+		_ = service.Stop()
+		return err
+	}
+	ready()
 	<-ctx.Done()
 	err = service.Stop()
 	s.wg.Wait()

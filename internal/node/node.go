@@ -52,6 +52,7 @@ type Node struct {
 	advanced *signal // when the read model advances
 	oauth    *oauth.Client
 	listener net.Listener
+	serving  func() // called once, when requests over NATS are answered
 }
 
 // Open connects a node. Close it, or Run it.
@@ -204,6 +205,11 @@ func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 // lets each finish what it has in hand.
 func (n *Node) Run(ctx context.Context, ready func()) error {
 	defer n.Close()
+	n.serving = func() {
+		if ready != nil {
+			ready()
+		}
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, p := range n.parts() {
 		group.Go(func() error {
@@ -213,8 +219,8 @@ func (n *Node) Run(ctx context.Context, ready func()) error {
 			return nil
 		})
 	}
-	if err := n.nc.FlushTimeout(5 * time.Second); err == nil && ready != nil {
-		ready()
+	if !n.has(RoleAPI) && !n.has(RoleCommands) {
+		n.serving()
 	}
 	return group.Wait()
 }

@@ -86,7 +86,7 @@ func (n *Node) runRequests(ctx context.Context) error {
 		api.Queries = n.queries()
 		api.Tokens = &tokens.Server{Commands: n.Commands, Wait: 10 * time.Second, Watch: n.watch}
 	}
-	return api.Run(ctx, n.nc)
+	return api.Run(ctx, n.nc, n.serving)
 }
 
 // watch calls changed after each event of a grant.

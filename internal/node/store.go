@@ -93,3 +93,6 @@ func (s *signal) changes(ctx context.Context) <-chan uint64 {
 	}()
 	return out
 }
+
+// Store is the node's read model.
+func (n *Node) Store() Store { return n.store }
