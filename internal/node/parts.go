@@ -19,6 +19,7 @@ import (
 	"outlink/internal/microapi"
 	"outlink/internal/queries"
 	"outlink/internal/tokens"
+	"outlink/internal/web"
 	"outlink/projections"
 	"outlink/workers/authorize"
 	"outlink/workers/erasure"
@@ -230,5 +231,10 @@ func (n *Node) handler(flow *authorize.Flow) http.Handler {
 	}
 	mux := http.NewServeMux()
 	api.Register(mux)
+	site := &web.Site{
+		Read: n.store, Commands: n.Commands, Catalogue: n.Commands.Catalogue, Policy: n.Commands.Policy,
+		Changes: n.advanced.changes, Now: n.Commands.Now, NewID: n.Commands.NewID,
+	}
+	site.Register(mux)
 	return api.Protect(mux)
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"outlink/projections"
+	"outlink/projections/cockroach"
 	"outlink/projections/sqlite"
 )
 
@@ -25,8 +26,10 @@ func OpenStore(ctx context.Context, database string) (Store, error) {
 	switch scheme {
 	case "sqlite":
 		return sqlite.Open(ctx, rest)
+	case "postgres", "postgresql":
+		return cockroach.Open(ctx, database)
 	}
-	return nil, fmt.Errorf("database: %q is not known; give sqlite:PATH", scheme)
+	return nil, fmt.Errorf("database: the scheme %q is not known; give postgres://… (CockroachDB, PostgreSQL) or sqlite:PATH", scheme)
 }
 
 // notifying tells the node's pages and waiting queries that rows have changed.
