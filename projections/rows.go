@@ -48,8 +48,8 @@ type GrantRow struct {
 	UpdatedAt time.Time   `json:"updated_at"`
 }
 
-// LinkFilter selects links: newest change first, or by name where Text is given,
-// so that every page is a range of an index. Zero fields do not filter.
+// LinkFilter selects links: newest change first, or by name where Text or Name is
+// given, so that every page is a range of an index. Zero fields do not filter.
 type LinkFilter struct {
 	Provider string
 	Status   link.Status // deleted links are listed only when asked for

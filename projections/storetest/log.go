@@ -25,7 +25,8 @@ var Noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 // last event.
 type Log struct {
 	Records []domain.Record
-	Batch   int // events a batch; 0 means 500
+	Batch   int    // events a batch; 0 means 500
+	Scope   string // begins the name of every link added from now on
 
 	versions map[uuid.UUID]uint64
 }
@@ -41,18 +42,18 @@ func GrantID(path string) uuid.UUID {
 
 // Link appends an event of the named link.
 func (l *Log) Link(name string, e link.Event) *Log {
-	return l.add(LinkID(name), uuid.Nil, link.Kinds.Type(e), e)
+	return l.add(LinkID(l.Scope+name), uuid.Nil, link.Kinds.Type(e), e)
 }
 
 // Grant appends an event of the grant "link/subject".
 func (l *Log) Grant(path string, e grant.Event) *Log {
 	name, _, _ := strings.Cut(path, "/")
-	return l.add(LinkID(name), GrantID(path), grant.Kinds.Type(e), e)
+	return l.add(LinkID(l.Scope+name), GrantID(l.Scope+path), grant.Kinds.Type(e), e)
 }
 
 // Raw appends an event as a newer node, or a broken one, might have written it.
 func (l *Log) Raw(name, typ, data string) *Log {
-	return l.add(LinkID(name), uuid.Nil, typ, json.RawMessage(data))
+	return l.add(LinkID(l.Scope+name), uuid.Nil, typ, json.RawMessage(data))
 }
 
 func (l *Log) add(linkID, grantID uuid.UUID, typ string, e any) *Log {

@@ -15,6 +15,8 @@ type counts = projections.GrantCounts
 
 // testRows: given these events, the link and the grant "crm/ann" have these rows.
 func testRows(t *testing.T, open Open) {
+	whole, single := &Log{Batch: 500}, &Log{Batch: 1}
+	stores := map[*Log]Store{whole: migrated(t, open), single: migrated(t, open)}
 	const never = time.Duration(0)
 	healthy := counts{Total: 1, Healthy: 1}
 	for name, tt := range map[string]struct {
@@ -52,12 +54,13 @@ func testRows(t *testing.T, open Open) {
 		}, link.StatusActive, counts{Total: 2, Healthy: 2}, time.Hour, grant.StatusActive, 55 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, batch := range []int{500, 1} {
-				s, l := migrated(t, open), (&Log{Batch: batch}).Link("crm", created("CRM", "google"))
+			for l, s := range stores {
+				l.Scope = name + " "
+				l.Link("crm", created("CRM", "google"))
 				tt.given(l)
 				project(t, s, l)
 
-				row := linkRow(t, s, "crm")
+				row := linkRow(t, s, l.Scope+"crm")
 				if got := row.State.Status(); got != tt.link {
 					t.Errorf("link is %q, want %q", got, tt.link)
 				}
@@ -69,7 +72,7 @@ func testRows(t *testing.T, open Open) {
 					t.Errorf("link's sequence is %d, want %d", row.Sequence, l.Last())
 				}
 				if tt.grant != "" {
-					g := grantRow(t, s, "crm/ann")
+					g := grantRow(t, s, l.Scope+"crm/ann")
 					if got := g.State.Status(); got != tt.grant {
 						t.Errorf("grant is %q, want %q", got, tt.grant)
 					}

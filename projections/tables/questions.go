@@ -44,7 +44,7 @@ func linksQuestion(f projections.LinkFilter, after *cursor, limit int) question 
 		statuses = []link.Status{f.Status}
 	}
 	order := " ORDER BY sequence DESC"
-	if f.Text != "" {
+	if byName(f) {
 		order = " ORDER BY name_lower, link_id"
 	}
 	q.add("SELECT doc FROM (")
@@ -60,6 +60,9 @@ func linksQuestion(f projections.LinkFilter, after *cursor, limit int) question 
 	return q
 }
 
+// byName reports whether links are listed by name, and not newest first.
+func byName(f projections.LinkFilter) bool { return f.Text != "" || f.Name != "" }
+
 func (q *question) whereLink(f projections.LinkFilter, after *cursor) {
 	if f.Provider != "" {
 		q.add(" AND provider = ?", f.Provider)
@@ -67,16 +70,17 @@ func (q *question) whereLink(f projections.LinkFilter, after *cursor) {
 	if f.Name != "" {
 		q.add(" AND name_lower = ?", NameKey(f.Name))
 	}
-	if f.Text != "" {
-		prefix := NameKey(f.Text)
-		q.add(" AND name_lower >= ? AND name_lower < ?", prefix, behind(prefix))
-	}
+	prefix := NameKey(f.Text)
 	switch {
-	case after == nil:
-	case f.Text != "":
-		q.add(" AND (name_lower, link_id) > (?, ?)", NameKey(after.Key), after.ID)
-	default:
+	case after != nil && !byName(f):
 		q.add(" AND sequence < ?", column(after.Sequence))
+	case after != nil && after.Key >= string(prefix): // the page begins within the prefix
+		q.add(" AND (name_lower, link_id) > (?, ?)", []byte(after.Key), after.ID)
+	case f.Text != "":
+		q.add(" AND name_lower >= ?", prefix)
+	}
+	if f.Text != "" {
+		q.add(" AND name_lower < ?", behind(prefix))
 	}
 }
 

@@ -138,8 +138,8 @@ func (r *Reader) Links(ctx context.Context, f projections.LinkFilter) ([]project
 		return nil, "", err
 	}
 	rows, next := cut(rows, limit, func(row projections.LinkRow) cursor {
-		if f.Text != "" {
-			return cursor{Key: strings.ToLower(row.State.Name), ID: row.Link}
+		if byName(f) {
+			return cursor{Key: string(NameKey(row.State.Name)), ID: row.Link}
 		}
 		return cursor{Sequence: row.Sequence}
 	})

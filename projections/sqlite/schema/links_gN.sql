@@ -12,7 +12,7 @@ CREATE INDEX IF NOT EXISTS links_gN_status ON links_gN (status, sequence DESC);
 
 CREATE INDEX IF NOT EXISTS links_gN_provider ON links_gN (provider, status, sequence DESC);
 
-CREATE INDEX IF NOT EXISTS links_gN_name ON links_gN (name_lower, link_id);
+CREATE INDEX IF NOT EXISTS links_gN_name ON links_gN (status, name_lower, link_id);
 
 -- The grants as the links' counts know them.
 CREATE TABLE IF NOT EXISTS link_grants_gN (
