@@ -5,10 +5,12 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -31,7 +33,7 @@ var errUnknown = errors.New("unknown")
 // hashes) in a file.
 type storage struct {
 	Options
-	signing *rsa.PrivateKey
+	signing *rsa.PrivateKey // parsed from kept
 
 	mu       sync.Mutex
 	requests map[string]*authRequest
@@ -41,8 +43,9 @@ type storage struct {
 
 // keptState is what survives a restart.
 type keptState struct {
-	CryptoKey []byte           `json:"crypto_key"`
-	Refresh   map[string]grant `json:"refresh"` // by the token's SHA-256
+	CryptoKey  []byte           `json:"crypto_key"`  // seals codes and access tokens
+	SigningKey []byte           `json:"signing_key"` // of id tokens, PKCS #1
+	Refresh    map[string]grant `json:"refresh"`     // by the token's SHA-256
 }
 
 type grant struct {
@@ -55,17 +58,32 @@ func openStorage(o Options) (*storage, error) {
 	b, err := os.ReadFile(o.StateFile)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		s.kept.CryptoKey = make([]byte, 32)
-		_, _ = rand.Read(s.kept.CryptoKey) // never fails
-		err = s.save()
+		err = nil
 	case err == nil:
 		err = json.Unmarshal(b, &s.kept)
+	}
+	if err == nil {
+		err = s.openKeys()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("state file %s: %w", o.StateFile, err)
 	}
-	s.signing, err = rsa.GenerateKey(rand.Reader, 2048)
-	return s, err
+	return s, nil
+}
+
+// openKeys makes the keys that the state does not hold yet.
+func (s *storage) openKeys() (err error) {
+	if len(s.kept.CryptoKey) == 32 && len(s.kept.SigningKey) > 0 {
+		s.signing, err = x509.ParsePKCS1PrivateKey(s.kept.SigningKey)
+		return err
+	}
+	if s.signing, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+		return err
+	}
+	s.kept.CryptoKey = make([]byte, 32)
+	_, _ = rand.Read(s.kept.CryptoKey) // never fails
+	s.kept.SigningKey = x509.MarshalPKCS1PrivateKey(s.signing)
+	return s.save()
 }
 
 func (s *storage) cryptoKey() (key [32]byte) {
@@ -73,7 +91,8 @@ func (s *storage) cryptoKey() (key [32]byte) {
 	return key
 }
 
-// save writes the state so that the file is the old or the new one.
+// save writes the state so that the file is the old or the new one, and is on
+// disk when save returns.
 func (s *storage) save() error {
 	b, err := json.Marshal(s.kept)
 	if err != nil {
@@ -90,7 +109,14 @@ func (s *storage) save() error {
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), s.StateFile)
+	if err := os.Rename(f.Name(), s.StateFile); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(s.StateFile))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // authRequest is one sign-in.
@@ -120,15 +146,21 @@ func (r *authRequest) GetSubject() string                    { return demoUser }
 func (r *authRequest) Done() bool                            { return r.Allowed }
 func (r *authRequest) SetCurrentScopes(scopes []string)      { r.Scopes = scopes }
 
+// signInTime is how long a person may take.
+const signInTime = 10 * time.Minute
+
 func (s *storage) CreateAuthRequest(_ context.Context, r *oidc.AuthRequest, _ string) (op.AuthRequest, error) {
+	if r.ResponseType != oidc.ResponseTypeCode || r.CodeChallenge == "" || r.CodeChallengeMethod != oidc.CodeChallengeMethodS256 {
+		return nil, oidc.ErrInvalidRequest().WithDescription("only code with PKCE S256 is supported")
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	maps.DeleteFunc(s.requests, func(_ string, r *authRequest) bool { return time.Since(r.At) > signInTime })
+	maps.DeleteFunc(s.codes, func(_, id string) bool { return s.requests[id] == nil })
 	a := &authRequest{
 		ID: uuid.NewString(), Client: r.ClientID, RedirectURI: r.RedirectURI, State: r.State, Nonce: r.Nonce,
 		Scopes: r.Scopes, Type: r.ResponseType, At: time.Now(),
-	}
-	if r.CodeChallenge != "" {
-		a.Challenge = &oidc.CodeChallenge{Challenge: r.CodeChallenge, Method: r.CodeChallengeMethod}
+		Challenge: &oidc.CodeChallenge{Challenge: r.CodeChallenge, Method: r.CodeChallengeMethod},
 	}
 	s.requests[a.ID] = a
 	return a, nil
@@ -175,11 +207,7 @@ func (s *storage) DeleteAuthRequest(_ context.Context, id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.requests, id)
-	for code, of := range s.codes {
-		if of == id {
-			delete(s.codes, code)
-		}
-	}
+	maps.DeleteFunc(s.codes, func(_, of string) bool { return of == id })
 	return nil
 }
 
@@ -203,7 +231,11 @@ func (s *storage) CreateAccessAndRefreshTokens(ctx context.Context, r op.TokenRe
 	defer s.mu.Unlock()
 	token := rand.Text() + rand.Text()
 	s.kept.Refresh[hash(token)] = grant{Scopes: r.GetScopes(), AuthAt: time.Now()}
-	return id, token, expires, s.save()
+	if err := s.save(); err != nil {
+		delete(s.kept.Refresh, hash(token))
+		return "", "", time.Time{}, err
+	}
+	return id, token, expires, nil
 }
 
 func (s *storage) TokenRequestByRefreshToken(_ context.Context, token string) (op.RefreshTokenRequest, error) {
