@@ -32,7 +32,7 @@ type linkItem struct {
 var statuses = []link.Status{link.StatusActive, link.StatusDegraded, link.StatusDisabled, link.StatusDeleted}
 
 func (s *Site) list(w http.ResponseWriter, r *http.Request) {
-	v, err := s.readList(r.Context(), r.URL.Query())
+	v, err := s.readList(r.Context(), r.URL.Query(), lives{})
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -40,7 +40,7 @@ func (s *Site) list(w http.ResponseWriter, r *http.Request) {
 	s.page(w, r, http.StatusOK, listPage(v))
 }
 
-func (s *Site) readList(ctx context.Context, q url.Values) (listView, error) {
+func (s *Site) readList(ctx context.Context, q url.Values, known lives) (listView, error) {
 	v := listView{
 		Filter: projections.LinkFilter{
 			Provider: q.Get("provider"), Status: link.Status(q.Get("status")), Text: q.Get("name"), After: q.Get("after"),
@@ -57,8 +57,11 @@ func (s *Site) readList(ctx context.Context, q url.Values) (listView, error) {
 	if err != nil {
 		return v, err
 	}
+	if err := known.learn(ctx, s.Read, rows); err != nil {
+		return v, err
+	}
 	for _, row := range rows {
-		v.Rows = append(v.Rows, s.item(row))
+		v.Rows = append(v.Rows, s.item(row, known))
 	}
 	v.Live = address("/live/links", keep, "after", v.Filter.After)
 	if next != "" {
@@ -82,12 +85,16 @@ func address(path string, q url.Values, name, value string) string {
 	return path + "?" + all.Encode()
 }
 
-func (s *Site) item(row projections.LinkRow) linkItem {
+func (s *Site) item(row projections.LinkRow, known lives) linkItem {
 	p := s.provider(row.State.Provider)
-	return linkItem{
-		LinkRow: row, Provider: p.Name, Badge: linkBadge(row.State.Status()),
+	item := linkItem{
+		LinkRow: row, Provider: p.Name, Badge: linkBadge(row),
 		Life: ending(s.Now(), row.NextExpiry, p.Lifetimes.Access), Updated: at(s.Now(), row.UpdatedAt),
 	}
+	if g, ok := known[row.Link]; ok && g.expires.Equal(row.NextExpiry) {
+		item.Life = life(s.Now(), g.State)
+	}
+	return item
 }
 
 // provider is an entry of the catalogue, or a stand-in for one that is gone.
@@ -104,8 +111,9 @@ func (v listView) filtered() bool {
 }
 
 func (s *Site) liveList(w http.ResponseWriter, r *http.Request) {
+	known := lives{}
 	s.stream(w, r, func(ctx context.Context) (component, error) {
-		v, err := s.readList(ctx, r.URL.Query())
+		v, err := s.readList(ctx, r.URL.Query(), known)
 		if err != nil {
 			return problemNote(domain.Public(err).Message), err
 		}

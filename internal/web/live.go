@@ -20,6 +20,7 @@ type component = templ.Component
 const (
 	tick     = 5 * time.Second        // "renews in 12 s" is told anew, and a dead connection noticed
 	pause    = 200 * time.Millisecond // between two fragments at least, however fast the log grows
+	stuck    = 10 * time.Second       // how long a browser may take to read a fragment
 	patience = 2 * time.Second        // how long a page waits for the event it should show
 )
 
@@ -34,7 +35,6 @@ func (s *Site) stream(w http.ResponseWriter, r *http.Request, read func(context.
 	h.Set("X-Accel-Buffering", "no")
 	h.Set("Content-Security-Policy", policy)
 	control := http.NewResponseController(w)
-	_ = control.SetWriteDeadline(time.Time{}) // a stream outlives the server's write timeout
 
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -52,6 +52,9 @@ func (s *Site) stream(w http.ResponseWriter, r *http.Request, read func(context.
 		} else {
 			last = next
 		}
+		// Of each write, not of the whole: a stream outlives the server's timeout,
+		// and a browser that does not read does not hold it for ever.
+		_ = control.SetWriteDeadline(time.Now().Add(stuck))
 		if _, err := w.Write(next); err != nil || control.Flush() != nil {
 			return
 		}

@@ -75,7 +75,7 @@ func (s *Site) readLink(ctx context.Context, id uuid.UUID, q url.Values) (linkVi
 		return linkView{}, err
 	}
 	v := linkView{
-		linkItem: s.item(row), Advice: linkAdvice(row.State, row.Grants.Attention, row.Grants.Total),
+		linkItem: s.item(row, nil), Advice: linkAdvice(row.State, row.Grants.Attention, row.Grants.Total),
 		Since: at(s.Now(), row.State.TroubleSince),
 	}
 	here, keep := "/links/"+id.String(), url.Values{}

@@ -33,7 +33,7 @@ func TestPages(t *testing.T) {
 		status int
 		want   []string
 	}{
-		{"/", 200, []string{"Calendar &lt;sync&gt;", "Google", "active", "expires in 30 min", "1 to authorize", "5 min ago"}},
+		{"/", 200, []string{"Calendar &lt;sync&gt;", "Google", "needs consent", "renews in 12 s", "1 to authorize", "5 min ago"}},
 		{"/?provider=google&name=c", 200, []string{`rel="next"`, "after=cursor", `value="c"`}},
 		{"/links/new", 200, []string{"Google", "custom", "any endpoints"}},
 		{"/links/new?provider=google", 200, []string{"https://oauth2.googleapis.com/token", "https://outlink.example.com/oauth/callback/", "data-copy"}},

@@ -6,23 +6,42 @@ import (
 
 	"outlink/domain/grant"
 	"outlink/domain/link"
+	"outlink/projections"
 )
 
 // badge is a status that is told by a glyph and a word, never by colour alone.
 type badge struct{ Glyph, Word, Tone string }
 
-func linkBadge(s link.Status) badge {
-	switch s {
+// linkBadge is a link's status rolled up with its grants: the worst of both.
+func linkBadge(row projections.LinkRow) badge {
+	switch s := row.State.Status(); s {
 	case link.StatusActive:
-		return badge{"●", "active", "good"}
+		return rollUp(row.Grants)
 	case link.StatusDegraded:
-		return badge{"▲", "degraded", "warn"}
+		return badge{"▲", "degraded: " + words(string(row.State.Trouble), ""), "bad"}
 	case link.StatusDisabled:
 		return badge{"■", "disabled", "idle"}
 	case link.StatusDeleted:
 		return badge{"✕", "deleted", "idle"}
+	default:
+		return badge{"?", string(s), "idle"}
 	}
-	return badge{"?", string(s), "idle"}
+}
+
+func rollUp(g projections.GrantCounts) badge {
+	switch {
+	case g.Attention > 0:
+		return badge{"!", "needs consent", "warn"}
+	case g.Retrying > 0:
+		return badge{"↻", "retrying", "warn"}
+	case g.Healthy > 0:
+		return badge{"●", "active", "good"}
+	case g.Pending > 0:
+		return badge{"○", "authorizing", "idle"}
+	case g.Suspended > 0:
+		return badge{"■", "suspended", "idle"}
+	}
+	return badge{"○", "not authorized", "idle"}
 }
 
 func grantBadge(s grant.Status) badge {
@@ -129,6 +148,8 @@ func life(now time.Time, g grant.State) lifetime {
 		l.Words = "expired " + ago(now, c.ExpiresAt)
 	case status == grant.StatusRefreshing:
 		l.Words = "is being renewed"
+	case status == grant.StatusRetrying && g.RetryAt.After(now):
+		l.Words = "retries in " + span(g.RetryAt.Sub(now)) + ", expires in " + span(c.ExpiresAt.Sub(now))
 	case status == grant.StatusActive && c.Refreshable && c.RefreshAt.After(now):
 		l.Words = "renews in " + span(c.RefreshAt.Sub(now))
 	case status == grant.StatusActive && c.Refreshable:
