@@ -163,6 +163,10 @@ func (r *run) reload(ctx context.Context) error {
 	return nil
 }
 
+// loudAfter is how many failures in a row are no passing trouble any more: about
+// a second and a half.
+const loudAfter = 6
+
 // pause waits before the next try, or until the context ends.
 func (r *run) pause(ctx context.Context, cause error) {
 	r.failures++
@@ -171,7 +175,11 @@ func (r *run) pause(ctx context.Context, cause error) {
 		backoff = Backoff
 	}
 	wait := backoff(r.failures)
-	r.log.Warn("projection has to wait", "error", cause, "failures", r.failures, "wait", wait)
+	level := slog.LevelWarn
+	if r.failures >= loudAfter {
+		level = slog.LevelError
+	}
+	r.log.Log(ctx, level, "projection has to wait", "error", cause, "failures", r.failures, "wait", wait)
 	select {
 	case <-ctx.Done():
 	case <-time.After(wait):

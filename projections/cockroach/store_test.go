@@ -7,7 +7,7 @@ import (
 	"github.com/cockroachdb/cockroach-go/v2/testserver"
 	"go.uber.org/goleak"
 
-	"outlink/internal/testenv"
+	"outlink/internal/testenv/database"
 	"outlink/projections/cockroach"
 	"outlink/projections/storetest"
 )
@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // evidence for what only CockroachDB does: retries at any statement, DDL that
 // commits, its plans.
 func TestStoreOnPostgres(t *testing.T) {
-	storetest.Run(t, func(t testing.TB) storetest.Store { return open(t, testenv.Postgres(t)) })
+	storetest.Run(t, func(t testing.TB) storetest.Store { return open(t, database.New(t)) })
 }
 
 func TestStoreOnCockroachDB(t *testing.T) {
@@ -31,7 +31,7 @@ func TestStoreOnCockroachDB(t *testing.T) {
 	}
 	t.Cleanup(server.Stop)
 	storetest.Run(t, func(t testing.TB) storetest.Store {
-		return open(t, testenv.NewDatabase(t, server.PGURL().String()))
+		return open(t, database.On(t, server.PGURL().String()))
 	})
 }
 

@@ -10,14 +10,14 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"outlink/internal/testenv"
+	"outlink/internal/testenv/database"
 	"outlink/projections/cockroach"
 )
 
 // onPostgres opens a store on a PostgreSQL with the given tables.
 func onPostgres(t *testing.T, tables ...string) *cockroach.Store {
 	t.Helper()
-	s := open(t, testenv.Postgres(t))
+	s := open(t, database.New(t))
 	if s.OnCockroachDB() {
 		t.Skip("not run on CockroachDB: it is about PostgreSQL")
 	}

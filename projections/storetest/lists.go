@@ -16,7 +16,7 @@ import (
 // testLinks: given these links, each filter lists these, newest change first.
 func testLinks(t *testing.T, open Open) {
 	s := migrated(t, open)
-	l := new(Log).
+	l := (&Log{Batch: 1}).
 		Link("1", created("CRM", "google")).
 		Link("2", created("crash reports", "microsoft")).
 		Link("3", created("Drive", "google")).Link("3", link.Disabled{}).
@@ -122,11 +122,11 @@ func pages[Row any](t testing.TB, most int, page func(after string) ([]Row, stri
 func testGrants(t *testing.T, open Open) {
 	s := migrated(t, open)
 	future := time.Since(Noon) + 24*time.Hour // of the reader's clock: not stale
-	l := new(Log).Link("crm", created("CRM", "google")).Link("hr", created("HR", "google")).
+	l := (&Log{Batch: 1}).Link("crm", created("CRM", "google")).Link("hr", created("HR", "google")).
 		Grant("crm/fay", issued("fay", 1, time.Hour)).
 		Grant("crm/ann", issued("ann", 1, time.Hour)).Grant("crm/ann", started(1)).
 		Grant("crm/Bob", issued("Bob", 1, -time.Hour)).Grant("crm/Bob", started(1)).Grant("crm/Bob", deferred(1, grant.Transient)).
-		Grant("crm/cid", issued("cid", 1, future)).Grant("crm/cid", started(1)).Grant("crm/cid", deferred(1, grant.Transient)).
+		Grant("crm/cid", issued("cid", 1, -time.Hour)).Grant("crm/cid", issued("cid", 2, future)).Grant("crm/cid", started(1)).Grant("crm/cid", deferred(1, grant.Transient)).
 		Grant("crm/dee", issued("dee", 1, time.Hour)).Grant("crm/dee", dead).
 		Grant("crm/eve", issued("eve", 1, time.Hour)).Grant("crm/eve", grant.Revoked{}).
 		Grant("hr/ann", issued("ann", 1, time.Hour))
@@ -193,7 +193,7 @@ func testGrantPages(t *testing.T, open Open) {
 // testActivity: a link's timeline has its own events and those of its grants.
 func testActivity(t *testing.T, open Open) {
 	s := migrated(t, open)
-	l := new(Log).Link("crm", created("CRM", "google")).Link("hr", created("HR", "google")).
+	l := (&Log{Batch: 1}).Link("crm", created("CRM", "google")).Link("hr", created("HR", "google")).
 		Grant("crm/ann", begun("ann")).Grant("crm/bob", begun("bob")).Grant("crm/ann", issued("ann", 1, time.Hour)).
 		Link("crm", link.Disabled{Reason: "audit \x00"})
 	l.Records[2].Correlation, l.Records[2].Causation = "trace", "command"
@@ -234,7 +234,7 @@ func testActivity(t *testing.T, open Open) {
 // testDue: the sweep finds what somebody must look at, earliest first.
 func testDue(t *testing.T, open Open) {
 	s := migrated(t, open)
-	l := new(Log).Link("crm", created("CRM", "google")).
+	l := (&Log{Batch: 1}).Link("crm", created("CRM", "google")).
 		Grant("crm/late", issued("late", 1, 3*time.Hour)).                                       // due at 14:55
 		Grant("crm/soon", issued("soon", 1, time.Hour)).                                         // due at 12:55
 		Grant("crm/open", begun("open")).                                                        // due at 12:10

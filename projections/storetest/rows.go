@@ -140,8 +140,13 @@ func testExact(t *testing.T, open Open) {
 	if row := linkRow(t, s, "nul"); row.Grants.Total != 1 {
 		t.Errorf("a link with NUL in its name has the row %+v", row)
 	}
-	if rows, _, err := s.Links(t.Context(), projections.LinkFilter{Text: "n\x00u"}); err != nil || len(rows) != 1 {
-		t.Errorf("it is found by its name %d times, error %v", len(rows), err)
+	for _, f := range []projections.LinkFilter{{Text: "n\x00u"}, {Name: "N\x00ul"}, {Provider: "a\x00b"}} {
+		if rows, _, err := s.Links(t.Context(), f); err != nil || len(rows) != 1 {
+			t.Errorf("%+v finds %d links, error %v", f, len(rows), err)
+		}
+	}
+	if rows, _, err := s.Links(t.Context(), projections.LinkFilter{Provider: "\xff", Text: "\xff"}); err != nil || len(rows) != 0 {
+		t.Errorf("what is no text finds %d links, error %v", len(rows), err)
 	}
 }
 

@@ -72,11 +72,14 @@ func migrated(t testing.TB, open Open) Store {
 	return s
 }
 
-// project follows the log to its end with every projection.
+// project follows the log to its end with every projection. A store that fails
+// for ever is tried again for a minute.
 func project(t testing.TB, s projections.Store, l projections.Feed) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	for _, p := range projections.All() {
-		if err := engine(p, s, l).Run(t.Context()); err != nil {
+		if err := errors.Join(engine(p, s, l).Run(ctx), ctx.Err()); err != nil {
 			t.Fatalf("project %s: %v", p.Name, err)
 		}
 	}

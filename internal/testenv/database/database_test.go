@@ -1,17 +1,17 @@
-package testenv_test
+package database_test
 
 import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
-	"outlink/internal/testenv"
+	"outlink/internal/testenv/database"
 )
 
-// TestPostgres: each database is new, and serializable.
-func TestPostgres(t *testing.T) {
+// TestNew: each database is new, and serializable.
+func TestNew(t *testing.T) {
 	for range 2 {
-		conn, err := pgx.Connect(t.Context(), testenv.Postgres(t))
+		conn, err := pgx.Connect(t.Context(), database.New(t))
 		if err != nil {
 			t.Fatal(err)
 		}
