@@ -1,0 +1,135 @@
+package testenv
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"outlink/domain"
+	"outlink/domain/link"
+	"outlink/domain/provider"
+)
+
+// Peer is an authorization server that is not ours. It takes every redirect URL
+// http://127.0.0.1:<port>/oauth/callback/<any>.
+type Peer struct {
+	Issuer                string
+	AuthorizationEndpoint string
+	TokenEndpoint         string
+	RevocationEndpoint    string
+	ClientID              string
+	ClientSecret          domain.Secret
+	AuthStyle             link.AuthStyle
+
+	// Requests counts the requests so far: token requests by their grant type,
+	// others by the provider's name for the endpoint.
+	Requests func() map[string]int
+}
+
+// Registration is the peer's client with a redirect URL below base.
+func (p Peer) Registration(base string) provider.Registration {
+	return provider.Registration{
+		ClientID: p.ClientID, ClientSecret: p.ClientSecret, AuthStyle: p.AuthStyle,
+		AuthorizationEndpoint: p.AuthorizationEndpoint, TokenEndpoint: p.TokenEndpoint, RevocationEndpoint: p.RevocationEndpoint,
+		RedirectURL: strings.TrimSuffix(base, "/") + "/oauth/callback/0199a000-0000-7000-8000-000000000001",
+		Scopes:      []string{"openid", "offline_access"},
+	}
+}
+
+// OIDCOptions configure [OIDCProvider].
+type OIDCOptions struct {
+	AccessTokenTTL time.Duration  // whole seconds; 0 means 5 s
+	AuthStyle      link.AuthStyle // "" means [link.Basic]
+}
+
+// OIDCProvider runs npm oidc-provider: PKCE is required, refresh tokens rotate
+// at every use, and one that is used twice costs the whole grant.
+func OIDCProvider(t testing.TB, o OIDCOptions) Peer {
+	t.Helper()
+	node, dir := nodeJS(t)
+	p := Peer{ClientID: "outlink", ClientSecret: domain.NewSecret("s/+ %:=&\"" + rand.Text()), AuthStyle: cmp.Or(o.AuthStyle, link.Basic)}
+	method := "client_secret_basic"
+	if p.AuthStyle == link.Body {
+		method = "client_secret_post"
+	}
+	cmd := exec.CommandContext(t.Context(), node, "op.mjs")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CLIENT_ID="+p.ClientID, "CLIENT_SECRET="+p.ClientSecret.Reveal(), "AUTH_METHOD="+method,
+		fmt.Sprintf("ACCESS_TOKEN_TTL=%d", int(cmp.Or(o.AccessTokenTTL, 5*time.Second)/time.Second)))
+	p.Issuer = run(t, cmd)
+	p.AuthorizationEndpoint, p.TokenEndpoint, p.RevocationEndpoint = p.Issuer+"/auth", p.Issuer+"/token", p.Issuer+"/token/revocation"
+	p.Requests = func() map[string]int {
+		c := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+		res, err := c.Get(p.Issuer + "/requests")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		var counts map[string]int
+		if err := json.NewDecoder(res.Body).Decode(&counts); err != nil {
+			t.Fatal(err)
+		}
+		return counts
+	}
+	return p
+}
+
+// run starts a program that ends with the test, and gives its first line.
+func run(t testing.TB, cmd *exec.Cmd) string {
+	t.Helper()
+	var complaints bytes.Buffer
+	cmd.Stderr = &complaints
+	// The program ends with its standard input, should this process be killed.
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = stdin.Close()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		_ = cmd.Wait() // it writes no more complaints then
+		t.Fatalf("%s did not start: %v\n%s", cmd.Path, err, &complaints)
+	}
+	return strings.TrimSpace(line)
+}
+
+// nodeJS finds the program and the folder of the peer.
+func nodeJS(t testing.TB) (string, string) {
+	t.Helper()
+	_, file, _, _ := runtime.Caller(0)
+	dir := filepath.Join(filepath.Dir(file), "peer")
+	node, err := exec.LookPath("node")
+	if err == nil {
+		_, err = os.Stat(filepath.Join(dir, "node_modules", "oidc-provider"))
+	}
+	if err != nil {
+		missing := t.Skipf
+		if os.Getenv("CI") == "true" {
+			missing = t.Fatalf
+		}
+		missing("oidc-provider is not installed, run internal/testenv/setup.sh: %v", err)
+	}
+	return node, dir
+}
