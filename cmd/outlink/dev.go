@@ -25,6 +25,7 @@ import (
 type devFlags struct {
 	data, http, nats, provider, publicURL, readyFile string
 	noSeed                                           bool
+	tokenLife                                        time.Duration
 }
 
 func (a *app) dev() *cobra.Command {
@@ -40,6 +41,7 @@ func (a *app) dev() *cobra.Command {
 	f.StringVar(&d.provider, "provider", "127.0.0.1:8490", "address of the demo provider; port 0 chooses one")
 	f.StringVar(&d.publicURL, "public-url", "", "where browsers reach this installation (default: localhost at the HTTP port)")
 	f.StringVar(&d.readyFile, "ready-file", "", "write the URLs as JSON to this file when all is ready")
+	f.DurationVar(&d.tokenLife, "token-lifetime", time.Minute, "how long the demo provider's access tokens live")
 	f.BoolVar(&d.noSeed, "no-seed", false, "create no links")
 	return c
 }
@@ -67,7 +69,7 @@ func (a *app) runDev(ctx context.Context, d devFlags) error {
 	}
 	log := a.logger()
 	demo, err := demoprovider.Start(ctx, demoprovider.Options{
-		Addr: d.provider, ClientID: demoClient, ClientSecret: secret, AccessTokenLifetime: time.Minute,
+		Addr: d.provider, ClientID: demoClient, ClientSecret: secret, AccessTokenLifetime: d.tokenLife,
 		StateFile: filepath.Join(d.data, "demo-provider.json"), Log: log,
 	})
 	if err != nil {

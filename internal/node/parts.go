@@ -185,6 +185,11 @@ func (n *Node) runRefresh(ctx context.Context) error {
 	w := &refresh.Worker{
 		Commands: n.Commands, Endpoint: n.oauth, Later: n.Schedules().Set, Node: n.Name, Boot: n.boot, Log: n.Log,
 	}
+	if err := n.caughtUp(ctx); err != nil {
+		n.Log.Warn("the read model is behind; open attempts of an earlier life wait for their lease", "error", err)
+	} else if err := w.Recover(ctx, n.store); err != nil {
+		return err
+	}
 	return jobs.Consumer{
 		Connect: n.dial, Stream: n.Namespace.Timers(), Durable: bus.RefreshConsumer, Parallel: 16, Drain: drain, Log: n.Log,
 		Handle: func(ctx context.Context, j jobs.Job) error {
@@ -207,6 +212,12 @@ func (n *Node) runRefresh(ctx context.Context) error {
 			return nil
 		},
 	}.Run(ctx)
+}
+
+// caughtUp waits, within reason, until the read model has seen the log as it is
+// now.
+func (n *Node) caughtUp(ctx context.Context) error {
+	return n.queries().Wait(ctx, queries.Freshness{Fresh: true})
 }
 
 func expiring(subject string) (domain.Key, error) {

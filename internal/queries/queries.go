@@ -80,8 +80,8 @@ type Freshness struct {
 	Fresh       bool   `json:"fresh,omitempty"`        // as new as the log is now
 }
 
-// wait waits until every projection has seen what is asked for.
-func (s *Service) wait(ctx context.Context, f Freshness) error {
+// Wait waits until every projection has seen what is asked for.
+func (s *Service) Wait(ctx context.Context, f Freshness) error {
 	want := f.MinSequence
 	if f.Fresh {
 		head, err := s.Head(ctx)
@@ -170,7 +170,7 @@ type LinkList struct {
 
 // ListLinks runs the query.
 func (s *Service) ListLinks(ctx context.Context, q ListLinks) (LinkList, error) {
-	if err := s.wait(ctx, q.Freshness); err != nil {
+	if err := s.Wait(ctx, q.Freshness); err != nil {
 		return LinkList{}, err
 	}
 	rows, next, err := s.Read.Links(ctx, projections.LinkFilter{Provider: q.Provider, Status: q.Status, Text: q.Text, After: q.After, Limit: q.Limit})
@@ -189,7 +189,7 @@ type ShowLink struct {
 
 // ShowLink runs the query.
 func (s *Service) ShowLink(ctx context.Context, q ShowLink) (LinkView, error) {
-	if err := s.wait(ctx, q.Freshness); err != nil {
+	if err := s.Wait(ctx, q.Freshness); err != nil {
 		return LinkView{}, err
 	}
 	if id, err := uuid.Parse(q.Link); err == nil {
@@ -226,7 +226,7 @@ type GrantList struct {
 
 // ListGrants runs the query.
 func (s *Service) ListGrants(ctx context.Context, q ListGrants) (GrantList, error) {
-	if err := s.wait(ctx, q.Freshness); err != nil {
+	if err := s.Wait(ctx, q.Freshness); err != nil {
 		return GrantList{}, err
 	}
 	rows, next, err := s.Read.Grants(ctx, projections.GrantFilter{Link: q.Link, Status: q.Status, After: q.After, Limit: q.Limit})
@@ -245,7 +245,7 @@ type ShowGrant struct {
 
 // ShowGrant runs the query.
 func (s *Service) ShowGrant(ctx context.Context, q ShowGrant) (GrantView, error) {
-	if err := s.wait(ctx, q.Freshness); err != nil {
+	if err := s.Wait(ctx, q.Freshness); err != nil {
 		return GrantView{}, err
 	}
 	row, err := s.Read.Grant(ctx, q.Grant)

@@ -22,6 +22,7 @@ import (
 	"outlink/domain/grant"
 	"outlink/domain/link"
 	"outlink/domain/provider"
+	"outlink/projections"
 )
 
 // The times of the protocol.
@@ -65,7 +66,7 @@ func (w *Worker) Handle(ctx context.Context, key domain.Key) error {
 	if a := at.State.Authorization; a != nil && !now.Before(a.ExpiresAt) {
 		return w.expireAuthorization(ctx, key, a.Authorization)
 	}
-	if !at.State.RefreshDue(now) {
+	if !at.State.RefreshDue(now) && !w.died(at.State.Attempt) {
 		return w.notYet(ctx, key, at.State, now)
 	}
 	l, err := w.Commands.Links.Load(ctx, domain.Key{Link: key.Link})
@@ -114,7 +115,7 @@ func (w *Worker) mayTakeOver(ctx context.Context, key domain.Key, a *grant.Attem
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if a.Node == w.Node {
-		return a.Attempt, !w.inFlight[a.Attempt], nil
+		return a.Attempt, !w.inFlight[a.Attempt], nil // of an earlier life, unless it is in hand
 	}
 	since, seen := w.watched[a.Attempt]
 	if !seen {
@@ -130,6 +131,41 @@ func (w *Worker) mayTakeOver(ctx context.Context, key domain.Key, a *grant.Attem
 		return a.Attempt, true, nil
 	}
 	return uuid.Nil, false, w.Later(ctx, key, w.Commands.Now().Add(wait+time.Second))
+}
+
+// died reports whether an open attempt is this node's and nobody here works on
+// it: the process that did is gone, and its lease need not be waited for.
+func (w *Worker) died(a *grant.Attempt) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return a != nil && a.Node == w.Node && !w.inFlight[a.Attempt]
+}
+
+// Soon lists grants that are due before a time.
+type Soon interface {
+	Due(ctx context.Context, before time.Time, limit int) ([]projections.GrantRow, error)
+}
+
+// recoverable bounds how many grants are looked at after a start; the leases of
+// the others end by themselves.
+const recoverable = 10_000
+
+// Recover takes up the attempts that an earlier life of this node left open. It
+// runs before the node's own work, on a read model that has caught up.
+func (w *Worker) Recover(ctx context.Context, soon Soon) error {
+	rows, err := soon.Due(ctx, w.Commands.Now().Add(lease+time.Minute), recoverable)
+	if err != nil {
+		return fmt.Errorf("look for attempts of an earlier life: %w", err)
+	}
+	for _, row := range rows {
+		if !w.died(row.State.Attempt) {
+			continue
+		}
+		if err := w.Later(ctx, domain.Key{Link: row.Link, Grant: row.Grant}, w.Commands.Now()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // attempt takes the lease, sends the refresh token and settles the answer.
