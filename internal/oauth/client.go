@@ -147,6 +147,8 @@ func (c *Client) Revoke(ctx context.Context, r provider.Registration, token doma
 			form.Set("client_secret", r.ClientSecret.Reveal())
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.deadline)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.RevocationEndpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return domain.Errorf(domain.InvalidArgument, "the revocation endpoint is no URL")

@@ -203,7 +203,7 @@ func seconds(raw json.RawMessage) time.Duration {
 func retryAfter(v string, now time.Time) time.Duration {
 	d := time.Duration(0)
 	if n, err := strconv.Atoi(v); err == nil {
-		d = time.Duration(n) * time.Second
+		d = time.Duration(min(max(n, 0), 3600)) * time.Second // a huge number would overflow
 	} else if t, err := http.ParseTime(v); err == nil {
 		d = t.Sub(now)
 	}
