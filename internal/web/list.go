@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"time"
 
 	"outlink/domain"
 	"outlink/domain/link"
@@ -18,6 +19,7 @@ type listView struct {
 	Next      string // address of the next page, or ""
 	Live      string // address of the stream
 	Providers []provider.Provider
+	Now       time.Time
 }
 
 // linkItem is a row of the list, in words.
@@ -45,7 +47,7 @@ func (s *Site) readList(ctx context.Context, q url.Values, known lives) (listVie
 		Filter: projections.LinkFilter{
 			Provider: q.Get("provider"), Status: link.Status(q.Get("status")), Text: q.Get("name"), After: q.Get("after"),
 		},
-		Providers: s.Catalogue.All(),
+		Providers: s.Catalogue.All(), Now: s.Now(),
 	}
 	keep := url.Values{}
 	for _, name := range []string{"provider", "status", "name"} {

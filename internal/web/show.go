@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -25,6 +26,7 @@ type linkView struct {
 	Events []eventItem
 	Older  string // address of older events, or ""
 	Live   string // address of the stream
+	Now    time.Time
 }
 
 type grantItem struct {
@@ -76,7 +78,7 @@ func (s *Site) readLink(ctx context.Context, id uuid.UUID, q url.Values) (linkVi
 	}
 	v := linkView{
 		linkItem: s.item(row, nil), Advice: linkAdvice(row.State, row.Grants.Attention, row.Grants.Total),
-		Since: at(s.Now(), row.State.TroubleSince),
+		Since: at(s.Now(), row.State.TroubleSince), Now: s.Now(),
 	}
 	here, keep := "/links/"+id.String(), url.Values{}
 	for _, name := range []string{"after", "before"} {

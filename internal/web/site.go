@@ -10,8 +10,6 @@ package web
 import (
 	"bytes"
 	"context"
-	"embed"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -26,9 +24,6 @@ import (
 	"outlink/domain/provider"
 	"outlink/projections"
 )
-
-//go:embed static
-var static embed.FS
 
 // Commander is what the pages can do; *commands.Service does it.
 type Commander interface {
@@ -58,11 +53,7 @@ const maxForm = 1 << 20
 
 // Register adds the pages to a mux. Forms of other origins are refused.
 func (s *Site) Register(mux *http.ServeMux) {
-	files, err := fs.Sub(static, "static")
-	if err != nil {
-		panic(err) // the embedded directory is named above
-	}
-	mux.Handle("GET /static/", http.StripPrefix("/static/", cached(http.FileServerFS(files))))
+	mux.HandleFunc("GET /static/{file}", serveStatic)
 	mux.HandleFunc("GET /{$}", s.list)
 	mux.HandleFunc("GET /links/new", s.draft)
 	mux.HandleFunc("GET /links/{id}", s.show)
@@ -79,13 +70,8 @@ func (s *Site) Register(mux *http.ServeMux) {
 	post("/links/{id}/refresh", s.refresh)
 	post("/links/{id}/disable", s.disable)
 	post("/links/{id}/enable", s.enable)
-}
-
-func cached(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "max-age=300")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		next.ServeHTTP(w, r)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, r, domain.Errorf(domain.NotFound, "there is no page at this address"))
 	})
 }
 
@@ -127,7 +113,11 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if public.Code == domain.Internal {
 		slog.ErrorContext(r.Context(), "a page failed", "path", r.URL.Path, "error", err)
 	}
-	s.page(w, r, public.Code.HTTPStatus(), failure(public))
+	m := failure(public)
+	if id, err := linkID(r); err == nil && public.Code != domain.NotFound {
+		m.Link, m.LinkText = "/links/"+id.String(), "Back to the link"
+	}
+	Message(w, public.Code.HTTPStatus(), m)
 }
 
 // linkID is the link that the address names.

@@ -164,7 +164,7 @@ func life(now time.Time, g grant.State) lifetime {
 type advice struct{ Why, Fix string }
 
 var linkTroubles = map[link.Reason]advice{
-	link.ClientRejected:      {"The provider refuses the client: its secret is wrong or has expired.", "Replace the client secret: outlink link secret LINK."},
+	link.ClientRejected:      {"The provider refuses the client: its secret is wrong or has expired.", "Replace the client secret: outlink link replace-secret LINK."},
 	link.ClientDeleted:       {"The provider no longer knows this client.", "Register the client again, and update client id and secret."},
 	link.EndpointUnreachable: {"The token endpoint cannot be reached.", "Check the endpoint and the network. Outlink keeps trying."},
 	link.ScopeRejected:       {"The provider refuses the scopes.", "Correct the scopes here or in the provider's console, then authorize again."},

@@ -117,7 +117,7 @@ trap '' INT HUP TERM
 "$2/initdb" --no-sync -A trust -U postgres -E UTF8 --locale-provider=icu --icu-locale=en-US -D "$1/data" >"$1/initdb.log" 2>&1 ||
 "$2/initdb" --no-sync -A trust -U postgres -E UTF8 -D "$1/data" >"$1/initdb.log" 2>&1 || { cat "$1/initdb.log"; exit 1; }
 "$2/pg_ctl" -D "$1/data" -l "$1/log" -w -o "-k $1 -h '' -c fsync=off -c synchronous_commit=off -c full_page_writes=off \
--c max_connections=200 -c default_transaction_isolation=serializable" start >/dev/null || { cat "$1/log"; exit 1; }
+-c max_connections=200 -c default_transaction_isolation=serializable -c log_min_messages=fatal" start >/dev/null || { cat "$1/log"; exit 1; }
 echo ready
 read -r _ || true
 `
