@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -31,8 +32,10 @@ func TestMain(m *testing.M) {
 }
 
 // binary is `outlink` with the given arguments.
-func binary(args ...string) *exec.Cmd {
-	c := exec.Command(os.Args[0], args...)
+func binary(args ...string) *exec.Cmd { return binaryContext(context.Background(), args...) }
+
+func binaryContext(ctx context.Context, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, os.Args[0], args...)
 	c.Env = append(os.Environ(), "OUTLINK_TEST_AS_BINARY=1", "OUTLINK_ACTOR=tester")
 	return c
 }
@@ -64,12 +67,12 @@ func (p *printed) String() string {
 	return p.b.String()
 }
 
-func startDev(t *testing.T, dir string) *dev {
+func startDev(t *testing.T, dir string, flags ...string) *dev {
 	t.Helper()
 	d := &dev{t: t, dir: dir}
 	file := filepath.Join(t.TempDir(), "ready.json")
-	d.cmd = binary("dev", "--data", dir, "--http", "127.0.0.1:0", "--nats", "127.0.0.1:0", "--provider", "127.0.0.1:0",
-		"--ready-file", file, "--token-lifetime", "2s")
+	d.cmd = binary(append([]string{"dev", "--data", dir, "--http", "127.0.0.1:0", "--nats", "127.0.0.1:0", "--provider", "127.0.0.1:0",
+		"--ready-file", file, "--token-lifetime", "2s"}, flags...)...)
 	d.cmd.Stderr = &d.err
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)

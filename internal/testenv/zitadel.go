@@ -56,7 +56,7 @@ func (s zitadelStorage) GetClientByClientID(ctx context.Context, id string) (op.
 type loopbackClient struct{ op.Client }
 
 func (loopbackClient) RedirectURIGlobs() []string {
-	return []string{"http://127.0.0.1:*/oauth/callback/*"}
+	return []string{"http://127.0.0.1:*/oauth/callback/*", "http://localhost:*/oauth/callback/*"}
 }
 func (loopbackClient) PostLogoutRedirectURIGlobs() []string { return nil }
 

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"outlink/internal/testenv"
+)
+
+// The whole flow through the real binary against npm oidc-provider: PKCE, tokens
+// of five seconds, and a refresh token that costs the grant when it is used
+// twice. Ten renewals in a row, nobody intervening.
+func TestOIDCProvider(t *testing.T) {
+	t.Parallel()
+	peer := testenv.OIDCProvider(t, testenv.OIDCOptions{AccessTokenTTL: 5 * time.Second})
+	d := startDev(t, t.TempDir(), "--no-seed")
+	d.authorize(peer, "--issuer", peer.Issuer)
+	d.until(11)
+	requests := peer.Requests()
+	if requests["refresh_token"] < 10 || requests["refresh_token"] > 11 || requests["authorization_code"] != 1 {
+		t.Errorf("requests %v, want one for the code and one for each renewal", requests)
+	}
+	d.tokenOf(11)
+	d.interrupt()
+}
+
+// The same against the example provider of zitadel/oidc, whose tokens live five
+// minutes: an operator asks for the renewals. It sends no iss (RFC 9207).
+func TestZitadel(t *testing.T) {
+	t.Parallel()
+	peer := testenv.Zitadel(t)
+	d := startDev(t, t.TempDir(), "--no-seed")
+	d.authorize(peer)
+	var grants []grantLine
+	d.get(&grants, "grant", "ls", "peer")
+	for generation := uint64(2); generation <= 4; generation++ {
+		if out, code := d.cli("grant", "refresh", grants[0].Grant); code != 0 {
+			t.Fatalf("grant refresh: exit %d\n%s", code, out)
+		}
+		d.until(generation)
+	}
+	if requests := peer.Requests(); requests["refresh_token"] != 3 {
+		t.Errorf("requests %v, want three renewals", requests)
+	}
+	d.tokenOf(4)
+	d.interrupt()
+}
+
+// authorize makes a link "peer" by the command line and consents in a browser.
+func (d *dev) authorize(p testenv.Peer, flags ...string) {
+	d.t.Helper()
+	secret := filepath.Join(d.t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte(p.ClientSecret.Reveal()), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+	var begun struct {
+		URL string `json:"authorization_url"`
+	}
+	create := []string{"link", "create", "--name", "peer", "--provider", "custom", "--client-id", p.ClientID, "--client-secret-file", secret,
+		"--scopes", "openid offline_access", "--auth-style", string(p.AuthStyle),
+		"--authorization-endpoint", p.AuthorizationEndpoint, "--token-endpoint", p.TokenEndpoint}
+	d.get(&struct{}{}, append(create, flags...)...)
+	d.get(&begun, "grant", "authorize", "peer")
+	page, err := testenv.NewBrowser().Authorize(d.t.Context(), begun.URL)
+	if err != nil || page.Status != http.StatusOK || page.Forms == 0 || !strings.Contains(page.URL, "/oauth/callback/") {
+		d.t.Fatalf("the consent ended with %v, status %d after %d forms:\n%s", err, page.Status, page.Forms, page.Body)
+	}
+}
+
+// until follows the link's events to the token of a generation, and prints them.
+func (d *dev) until(generation uint64) {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(d.t.Context(), 90*time.Second)
+	defer cancel()
+	c := binaryContext(ctx, "events", "tail", "--link", "peer", "--after", "0", "--server", d.at.NATS)
+	out, err := c.StdoutPipe()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	defer func() { cancel(); _ = c.Wait() }()
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		var e struct {
+			Type string
+			Data struct{ Generation uint64 }
+		}
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			d.t.Fatalf("%v: %s", err, lines.Text())
+		}
+		d.t.Log(lines.Text())
+		if strings.HasPrefix(e.Type, "outlink.grant.token_issued") && e.Data.Generation == generation {
+			return
+		}
+	}
+	d.t.Fatalf("no token of generation %d:\n%s", generation, d.err.String())
+}
+
+// tokenOf asks for a token that is at least of a generation.
+func (d *dev) tokenOf(generation uint64) {
+	d.t.Helper()
+	var token struct {
+		AccessToken string `json:"access_token"`
+		Generation  uint64
+	}
+	if d.get(&token, "token", "get", "peer"); token.AccessToken == "" || token.Generation < generation {
+		d.t.Errorf("a token of generation %d, given: %t", token.Generation, token.AccessToken != "")
+	}
+}
