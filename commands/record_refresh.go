@@ -28,6 +28,16 @@ func (s *Service) RecordRefreshUnreadable(ctx context.Context, key domain.Key, h
 	return s.onGrant(ctx, key, h, func(g grant.State) (grant.Event, error) { return g.SetAsideUnreadable(e) })
 }
 
+// RecordRefreshStalled says that a grant's refreshes have failed for a day.
+func (s *Service) RecordRefreshStalled(ctx context.Context, key domain.Key, h Header, e grant.RefreshStalled) (Outcome, error) {
+	return s.onGrant(ctx, key, h, func(g grant.State) (grant.Event, error) { return g.Stall(e) })
+}
+
+// WarnOfReauthorization says that the consent ends soon, if it does.
+func (s *Service) WarnOfReauthorization(ctx context.Context, key domain.Key, h Header) (Outcome, error) {
+	return s.onGrant(ctx, key, h, func(g grant.State) (grant.Event, error) { return g.Warn(s.Now()) })
+}
+
 // RequireReauthorization says that only a person's consent helps.
 func (s *Service) RequireReauthorization(ctx context.Context, key domain.Key, h Header, e grant.ReauthorizationRequired) (Outcome, error) {
 	return s.onGrant(ctx, key, h, func(g grant.State) (grant.Event, error) { return g.RequireReauthorization(e) })
@@ -49,6 +59,9 @@ var reasons = map[answer.Class]link.Reason{
 	answer.ClientDeleted:  link.ClientDeleted,
 	answer.ScopeRejected:  link.ScopeRejected,
 	answer.ConfigError:    link.ConfigError,
+	answer.NotSent:        link.EndpointUnreachable,
+	answer.Ambiguous:      link.EndpointUnreachable,
+	answer.Transient:      link.EndpointUnreachable,
 }
 
 // RecoverLink ends a link's trouble after a success.

@@ -111,12 +111,19 @@ func (s *Service) IssueToken(ctx context.Context, h Header, t NewToken) (Outcome
 		if err != nil {
 			return Outcome{}, err
 		}
-		if kept.at.State.Credential != nil && kept.at.State.Credential.Exchange == t.Exchange {
+		if kept.at.State.Knows(t.Exchange) {
 			return kept.outcome(t.Key), nil
 		}
 		c, err := s.credential(ctx, t, kept, l.State, p)
 		if err != nil {
 			return Outcome{}, err
+		}
+		if kept.at.State.Overtaken(c.Issued) {
+			out, err := s.keepFallback(ctx, h, t, kept, revision)
+			if !errors.Is(err, ErrOvertaken) {
+				return out, err
+			}
+			continue
 		}
 		if _, err := kept.at.State.RecordToken(t.Key.Grant, c.Issued); err != nil {
 			return Outcome{}, err
@@ -129,6 +136,31 @@ func (s *Service) IssueToken(ctx context.Context, h Header, t NewToken) (Outcome
 		// and look again.
 	}
 	return Outcome{}, domain.Errorf(domain.Conflict, "grant %s changes faster than its token could be stored; try again", t.Key.Grant)
+}
+
+// keepFallback puts the refresh token of an overtaken answer beside the current
+// credential. A crash between vault and log leaves it to the next repeat.
+func (s *Service) keepFallback(ctx context.Context, h Header, t NewToken, kept keptGrant, revision uint64) (Outcome, error) {
+	if t.Token.RefreshToken.IsZero() {
+		return kept.outcome(t.Key), nil // it rotated nothing: there is nothing to keep
+	}
+	c := kept.credential
+	if !c.Fallback.Equal(t.Token.RefreshToken) {
+		c.Fallback = t.Token.RefreshToken
+		if err := s.Vault.StoreCredential(ctx, t.Key, c, revision); err != nil {
+			return Outcome{}, err
+		}
+	}
+	print, err := s.fingerprint(ctx, t.Key, t.Token.RefreshToken)
+	if err != nil {
+		return Outcome{}, err
+	}
+	h.CommandID = s.NewID()
+	return s.onGrant(ctx, t.Key, h, func(g grant.State) (grant.Event, error) {
+		return g.KeepFallback(t.Key.Grant, grant.FallbackKept{
+			Attempt: t.Exchange, Generation: c.Issued.Generation, RefreshTokenHash: print, ReceivedAt: t.ReceivedAt, At: s.Now(),
+		})
+	})
 }
 
 // Complete makes a credential count that reached the vault but not the log, as
@@ -201,7 +233,7 @@ func (s *Service) credential(ctx context.Context, t NewToken, kept keptGrant, l 
 		Generation: kept.at.State.Generation + 1,
 		TokenType:  t.Token.TokenType, Scopes: t.Token.Scopes, ReceivedAt: t.ReceivedAt,
 		Refreshable: !refresh.IsZero(), Rotated: rotated && t.Cause == grant.ByRefresh,
-		RefreshTokenHash: print,
+		RefreshTokenHash: print, ClientID: l.ClientID,
 	}
 	if e.TokenType == "" {
 		e.TokenType = "Bearer"
@@ -214,10 +246,27 @@ func (s *Service) credential(ctx context.Context, t NewToken, kept keptGrant, l 
 	}
 	e.ExpiresAt, e.ExpiryAssumed = expiry(t, p)
 	if e.Refreshable {
-		e.RefreshAt = grant.RefreshAt(t.ReceivedAt, e.ExpiresAt, p.Rotation.EndsOldAccessToken, s.Spread())
+		e.RefreshAt = refreshAt(e, p, s.Spread())
 	}
 	e.RefreshTokenExpiresAt = refreshTokenExpiry(t, kept, rotated)
-	return Credential{Issued: e, AccessToken: t.Token.AccessToken, RefreshToken: refresh}, nil
+	if t.Cause == grant.ByRefresh {
+		e.ConsentEndsAt = grant.ConsentEnds(kept.at.State.Credential, t.ReceivedAt, e.RefreshTokenExpiresAt)
+	}
+	next := Credential{Issued: e, AccessToken: t.Token.AccessToken, RefreshToken: refresh}
+	if c := kept.at.State.Credential; c != nil && rotated && t.Cause == grant.ByRefresh && t.From < c.Generation {
+		next.Fallback, next.Issued.Fallback = kept.credential.RefreshToken, true // of the answer that this one overtakes
+	}
+	return next, nil
+}
+
+// refreshAt is when the access token asks for a renewal, or the refresh token's
+// idle life does: at half of it, whichever is first.
+func refreshAt(e grant.TokenIssued, p provider.Provider, spread float64) time.Time {
+	at := grant.RefreshAt(e.ReceivedAt, e.ExpiresAt, p.Rotation.EndsOldAccessToken, spread)
+	if idle := p.Lifetimes.RefreshIdle; idle > 0 && e.ReceivedAt.Add(idle/2).Before(at) {
+		return e.ReceivedAt.Add(idle / 2)
+	}
+	return at
 }
 
 func expiry(t NewToken, p provider.Provider) (at time.Time, assumed bool) {

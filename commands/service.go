@@ -72,6 +72,7 @@ type Credential struct {
 	Issued       grant.TokenIssued
 	AccessToken  domain.Secret
 	RefreshToken domain.Secret
+	Fallback     domain.Secret // refresh token of an overtaken answer; mostly none
 }
 
 // Service runs commands. All fields are required.

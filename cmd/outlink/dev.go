@@ -84,7 +84,7 @@ func (a *app) runDev(ctx context.Context, d devFlags) error {
 	n, err := node.Open(ctx, node.Config{
 		Namespace: bus.Namespace(a.namespace), NATS: server.URL(), Database: "sqlite:" + filepath.Join(d.data, "outlink.db"),
 		HTTP: d.http, PublicURL: d.publicURL, KEKFile: filepath.Join(d.data, "kek.json"), Name: name,
-		Roles: node.Roles(), Replicas: 1, Dev: true, Migrate: true,
+		JournalDir: filepath.Join(d.data, "journal"), JournalSize: 16 << 20, Roles: node.Roles(), Replicas: 1, Dev: true, Migrate: true,
 	}, log)
 	if err != nil {
 		return err

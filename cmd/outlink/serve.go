@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"outlink/internal/bus"
+	"outlink/internal/journal"
 	"outlink/internal/node"
 )
 
@@ -31,7 +32,9 @@ func (s *settings) flags(c *cobra.Command, a *app) {
 	f.StringVar(&s.HTTP, "http", "127.0.0.1:8480", "HTTP address")
 	f.StringVar(&s.PublicURL, "public-url", "", "where browsers reach this installation, such as https://outlink.example.com")
 	f.StringVar(&s.KEKFile, "kek-file", "kek.json", "key encryption key: a Tink keyset in JSON, mode 0600")
-	f.StringVar(&s.Name, "node", host, "this node's name, which it keeps over restarts")
+	f.StringVar(&s.JournalDir, "journal", "journal", "directory where answers of providers wait for the log; on a disk that outlives the process, one for each node")
+	f.Int64Var(&s.JournalSize, "journal-size", journal.DefaultSize, "bytes of the journal's file")
+	f.StringVar(&s.Name, "node", host, "this node's name")
 	f.StringSliceVar(&s.Roles, "roles", node.Roles(), "what this node does")
 	f.IntVar(&s.Replicas, "replicas", 1, "replicas of streams and buckets, when they are declared")
 	f.StringSliceVar(&s.prefixes, "allow-prefix", nil, "address prefixes that endpoints may have although they are private, such as 10.1.0.0/16")

@@ -52,6 +52,15 @@ type Answer struct {
 	Problem    string        // what went wrong in Outlink's own words; safe to log
 	RetryAfter time.Duration // as the provider asked, 0 if it did not
 	Requests   int           // token requests that reached the wire
+	Unknown    int           // of these, requests whose outcome nobody knows
+}
+
+// Raw is a complete answer as it came. Its body holds tokens: seal it before it
+// goes anywhere.
+type Raw struct {
+	Status      int    `json:"status"`
+	ContentType string `json:"content_type"`
+	Body        []byte `json:"body"`
 }
 
 // Token is what a token endpoint issued (RFC 6749 section 5.1), normalised.

@@ -70,28 +70,51 @@ func (s State) RecordToken(id uuid.UUID, e TokenIssued) (Event, error) {
 	switch {
 	case e.Exchange == uuid.Nil:
 		return nil, domain.Errorf(domain.InvalidArgument, "a token needs the id of the exchange that produced it")
-	case s.Credential != nil && s.Credential.Exchange == e.Exchange:
+	case s.Knows(e.Exchange):
 		return nil, nil
 	case s.Ended && e.Cause != ByImport:
 		return nil, domain.Errorf(domain.FailedPrecondition, "grant %s was revoked while the token was on its way", id)
 	case s.Ended && !s.Shredded:
 		return nil, s.beingErased(id)
-	case s.orphaned(e):
+	case s.Orphaned(e):
 		return nil, domain.Errorf(domain.FailedPrecondition, "grant %s was authorized anew while the token was on its way", id)
+	case s.Overtaken(e):
+		return nil, domain.Errorf(domain.FailedPrecondition, "grant %s has a later answer; keep the refresh token as its fallback", id)
 	case e.Generation != s.Generation+1:
 		return nil, domain.Errorf(domain.Conflict, "grant %s is at generation %d, which %d does not follow", id, s.Generation, e.Generation)
 	}
 	return e, nil
 }
 
-// orphaned reports whether e is the late answer to a refresh of a credential
-// that something other than a refresh has replaced since, or an older answer.
-func (s State) orphaned(e TokenIssued) bool {
+// Orphaned reports whether e is the late answer to a refresh of a credential
+// that a person's consent or an import has replaced since: it must not become
+// current, and what it holds is to be revoked.
+func (s State) Orphaned(e TokenIssued) bool {
 	c := s.Credential
-	if c == nil || e.Cause != ByRefresh || c.Generation <= e.From {
-		return false
+	return c != nil && e.Cause == ByRefresh && c.Generation > e.From && c.Cause != ByRefresh
+}
+
+// Overtaken reports whether e is the answer to a refresh whose request was sent
+// before that of the current credential: the later one is the current one, the
+// other its fallback.
+func (s State) Overtaken(e TokenIssued) bool {
+	c := s.Credential
+	return c != nil && e.Cause == ByRefresh && c.Generation > e.From && c.Cause == ByRefresh && e.ReceivedAt.Before(c.ReceivedAt)
+}
+
+// KeepFallback decides whether the refresh token of an overtaken answer stands
+// by the current credential.
+func (s State) KeepFallback(id uuid.UUID, e FallbackKept) (Event, error) {
+	if s.Ended {
+		return nil, domain.Errorf(domain.FailedPrecondition, "grant %s was revoked while the token was on its way", id)
 	}
-	return c.Cause != ByRefresh || e.ReceivedAt.Before(c.ReceivedAt)
+	if s.Generation != e.Generation {
+		return nil, domain.Errorf(domain.Conflict, "grant %s is at generation %d, not at %d", id, s.Generation, e.Generation)
+	}
+	if s.Knows(e.Attempt) {
+		return nil, nil
+	}
+	return e, nil
 }
 
 // RequestRefresh decides whether a refresh is wanted before it is due. A caller
@@ -170,6 +193,30 @@ func (s State) RequireReauthorization(e ReauthorizationRequired) (Event, error) 
 	byAttempt := e.Attempt != uuid.Nil && s.open(e.Attempt)
 	byExpiry := e.Attempt == uuid.Nil && s.Attempt == nil && s.Credential != nil && !s.Credential.Refreshable
 	if s.Ended || s.Reauthorize != "" || !byAttempt && !byExpiry {
+		return nil, nil
+	}
+	return e, nil
+}
+
+// StallsAfter is how long a grant's refreshes fail before it counts as stalled;
+// GivesUpAfter, before only a person's consent is expected to help.
+const (
+	StallsAfter  = 24 * time.Hour
+	GivesUpAfter = 7 * 24 * time.Hour
+)
+
+// FailingFor is how long the grant's refreshes have failed, by its own fault or
+// its provider's; trouble of its link does not count.
+func (s State) FailingFor(now time.Time) time.Duration {
+	if s.FailingSince.IsZero() {
+		return 0
+	}
+	return now.Sub(s.FailingSince)
+}
+
+// Stall decides whether the grant counts as stalled.
+func (s State) Stall(e RefreshStalled) (Event, error) {
+	if s.Stalled || s.Ended || s.Reauthorize != "" || s.FailingFor(e.At) < StallsAfter {
 		return nil, nil
 	}
 	return e, nil

@@ -18,10 +18,13 @@ var Kinds = domain.NewKinds("grant", Event.kind,
 	domain.As[AuthorizationConsumed, Event],
 	domain.As[AuthorizationFailed, Event],
 	domain.As[TokenIssued, Event],
+	domain.As[FallbackKept, Event],
 	domain.As[RefreshRequested, Event],
 	domain.As[RefreshStarted, Event],
 	domain.As[RefreshDeferred, Event],
 	domain.As[RefreshUnreadable, Event],
+	domain.As[RefreshStalled, Event],
+	domain.As[ReauthorizationDueSoon, Event],
 	domain.As[ReauthorizationRequired, Event],
 	domain.As[Suspended, Event],
 	domain.As[Resumed, Event],
@@ -31,7 +34,7 @@ var Kinds = domain.NewKinds("grant", Event.kind,
 
 // StateVersion is the version of [State] as it travels beside each event. Raise
 // it when State or Evolve changes: older messages are then folded again.
-const StateVersion = 1
+const StateVersion = 2
 
 // AuthorizationBegun opens an authorization request (RFC 6749 section 4.1). It
 // pins what the answer is checked against: an answer for another configuration
@@ -82,6 +85,20 @@ type TokenIssued struct {
 	Rotated               bool      `json:"rotated,omitempty"`        // the answer brought a new refresh token
 	RefreshTokenHash      string    `json:"refresh_token_hash,omitempty"`
 	RefreshTokenExpiresAt time.Time `json:"refresh_token_expires_at,omitzero"`
+	ConsentEndsAt         time.Time `json:"consent_ends_at,omitzero"` // no refresh moves this end of the refresh token
+	ClientID              string    `json:"client_id,omitempty"`      // of the client that it was issued to
+	Fallback              bool      `json:"fallback,omitempty"`       // the vault holds one more refresh token, of an overtaken answer
+}
+
+// FallbackKept says that the vault holds one more refresh token of the current
+// credential: the answer of an attempt that another one overtook. It is tried
+// when the current one is refused.
+type FallbackKept struct {
+	Attempt          uuid.UUID `json:"attempt_id"`
+	Generation       uint64    `json:"generation"` // of the credential that it stands by
+	RefreshTokenHash string    `json:"refresh_token_hash,omitempty"`
+	ReceivedAt       time.Time `json:"received_at"` // when its request was sent
+	At               time.Time `json:"at"`
 }
 
 // RefreshRequested asks for a refresh before it is due.
@@ -97,7 +114,8 @@ type RefreshStarted struct {
 	Attempt      uuid.UUID `json:"attempt_id"`
 	Generation   uint64    `json:"generation"` // of the refresh token that will be sent
 	Node         string    `json:"node"`
-	Boot         uuid.UUID `json:"boot_id"` // of the node's process: a restarted node knows its own dead attempts
+	Boot         uuid.UUID `json:"boot_id"`             // of the node's process
+	Journal      uuid.UUID `json:"journal_id,omitzero"` // where its answer is kept: who holds it knows whether the attempt is dead
 	LeaseSeconds int       `json:"lease_seconds"`
 	TakeoverOf   uuid.UUID `json:"takeover_of,omitzero"`
 	At           time.Time `json:"at"`
@@ -109,7 +127,8 @@ type RefreshDeferred struct {
 	Reason       DeferReason `json:"reason"`
 	ProviderCode string      `json:"provider_code,omitempty"`
 	HTTPStatus   int         `json:"http_status,omitempty"`
-	Requests     int         `json:"requests"` // token requests that this attempt sent
+	Requests     int         `json:"requests"`          // token requests that this attempt sent
+	Unknown      int         `json:"unknown,omitempty"` // of these, requests that nobody knows the outcome of
 	RetryAt      time.Time   `json:"retry_at"`
 	At           time.Time   `json:"at"`
 }
@@ -121,6 +140,22 @@ type RefreshUnreadable struct {
 	HTTPStatus int       `json:"http_status"`
 	Problem    string    `json:"problem"`
 	At         time.Time `json:"at"`
+}
+
+// RefreshStalled says that a grant's refreshes have failed for a day: from now
+// on it is tried every hour.
+type RefreshStalled struct {
+	Since time.Time   `json:"since"` // of the first failure
+	Last  DeferReason `json:"last"`
+	At    time.Time   `json:"at"`
+}
+
+// ReauthorizationDueSoon warns that a refresh token ends by itself, and that no
+// refresh will move its end.
+type ReauthorizationDueSoon struct {
+	Days   int       `json:"days"` // left, rounded up
+	EndsAt time.Time `json:"ends_at"`
+	At     time.Time `json:"at"`
 }
 
 // ReauthorizationRequired says that only a person's consent brings a new token.
@@ -165,6 +200,9 @@ func (RefreshStarted) kind() string          { return "refresh_started" }
 func (RefreshDeferred) kind() string         { return "refresh_deferred" }
 func (RefreshUnreadable) kind() string       { return "refresh_unreadable" }
 func (ReauthorizationRequired) kind() string { return "reauthorization_required" }
+func (FallbackKept) kind() string            { return "fallback_kept" }
+func (RefreshStalled) kind() string          { return "refresh_stalled" }
+func (ReauthorizationDueSoon) kind() string  { return "reauthorization_due_soon" }
 func (Suspended) kind() string               { return "suspended" }
 func (Resumed) kind() string                 { return "resumed" }
 func (Revoked) kind() string                 { return "revoked" }

@@ -7,6 +7,7 @@
 package grant
 
 import (
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -58,6 +59,9 @@ const (
 	InteractionRequired  Reason = "interaction_required"  // interaction_required, consent_required, login_required
 	NoRefreshToken       Reason = "no_refresh_token"      // the access token expired and there is none to renew it
 	LostResponse         Reason = "lost_response"         // an answer was lost and the old refresh token is dead
+	RefreshTokenExpired  Reason = "refresh_token_expired" // refused after the end that the provider gave it
+	ClientChanged        Reason = "client_changed"        // refused, and the link has another client since
+	Stalled              Reason = "stalled"               // no answer but failures for seven days
 	AuthorizationDenied  Reason = "authorization_denied"  // the person or the provider said no
 	AuthorizationExpired Reason = "authorization_expired" // nobody came back within ten minutes
 	ExchangeFailed       Reason = "exchange_failed"       // the code could not be exchanged
@@ -101,15 +105,20 @@ type State struct {
 	Subject       string         `json:"subject,omitempty"`
 	Credential    *TokenIssued   `json:"credential,omitempty"` // the current one; nil: none, or revoked
 	Generation    uint64         `json:"generation,omitempty"` // of the last credential ever; never falls
+	Exchanges     []uuid.UUID    `json:"exchanges,omitempty"`  // that brought the last few tokens, newest last: recognises a late repeat
 	Authorization *Authorization `json:"authorization,omitempty"`
 	Attempt       *Attempt       `json:"attempt,omitempty"`
 	RequestedAt   time.Time      `json:"requested_at,omitzero"` // a refresh is wanted since
 	RetryAt       time.Time      `json:"retry_at,omitzero"`
-	Deferred      DeferReason    `json:"deferred,omitempty"`    // of the last attempt, when it failed
-	Failures      int            `json:"failures,omitempty"`    // attempts since the last token
-	Ambiguities   int            `json:"ambiguities,omitempty"` // of these, attempts whose outcome is unknown
-	Unconfirmed   int            `json:"unconfirmed,omitempty"` // of these, answers invalid_grant
-	Unreadable    string         `json:"unreadable,omitempty"`  // problem of an answer that a person must read
+	Deferred      DeferReason    `json:"deferred,omitempty"`     // of the last attempt, when it failed
+	Failures      int            `json:"failures,omitempty"`     // attempts since the last token
+	FailingSince  time.Time      `json:"failing_since,omitzero"` // the first of these that was the grant's own
+	Stalled       bool           `json:"stalled,omitempty"`      // they have gone on for a day
+	Ambiguities   int            `json:"ambiguities,omitempty"`  // of these, attempts whose outcome is unknown
+	Unconfirmed   int            `json:"unconfirmed,omitempty"`  // of these, answers invalid_grant
+	Unreadable    string         `json:"unreadable,omitempty"`   // problem of an answer that a person must read
+	Fallback      bool           `json:"fallback,omitempty"`     // the vault holds one more refresh token
+	Warned        int            `json:"warned,omitempty"`       // days before ConsentEndsAt that were warned of last
 	Reauthorize   Reason         `json:"reauthorize,omitempty"`
 	ProviderCode  string         `json:"provider_code,omitempty"` // of the last failure
 	OnHold        bool           `json:"on_hold,omitempty"`
@@ -155,11 +164,19 @@ func (s State) StatusAt(now time.Time) Status {
 // renew its token, to retry, to take over a dead attempt, or to end an
 // authorization that nobody completed.
 func (s State) DueAt() time.Time {
-	due := s.refreshDue()
-	if a := s.Authorization; a != nil && (due.IsZero() || a.ExpiresAt.Before(due)) {
-		due = a.ExpiresAt
+	due := earlier(s.refreshDue(), s.warningDue())
+	if a := s.Authorization; a != nil {
+		due = earlier(due, a.ExpiresAt)
 	}
 	return due
+}
+
+// earlier is the earlier of two times; zero means never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func (s State) refreshDue() time.Time {
@@ -202,6 +219,8 @@ func Evolve(s State, e Event) State {
 		}
 	case TokenIssued:
 		s = s.issued(e)
+	case FallbackKept:
+		s = s.keptFallback(e)
 	case RefreshRequested:
 		s.RequestedAt = e.At
 	case RefreshStarted:
@@ -214,6 +233,10 @@ func Evolve(s State, e Event) State {
 	case RefreshUnreadable:
 		s.Attempt, s.Unreadable = nil, e.Problem
 		s.Failures++
+	case RefreshStalled:
+		s.Stalled = true
+	case ReauthorizationDueSoon:
+		s.Warned = e.Days
 	case ReauthorizationRequired:
 		s.Attempt, s.RequestedAt, s.RetryAt = nil, time.Time{}, time.Time{}
 		s.Reauthorize, s.ProviderCode = e.Reason, e.ProviderCode
@@ -232,7 +255,10 @@ func Evolve(s State, e Event) State {
 func (s State) issued(e TokenIssued) State {
 	next := State{
 		Subject: e.Subject, Credential: &e, Generation: e.Generation,
-		OnHold: s.OnHold, Version: s.Version,
+		OnHold: s.OnHold, Version: s.Version, Fallback: e.Fallback, Exchanges: s.remembering(e.Exchange),
+	}
+	if c := s.Credential; c != nil && sameEnd(c.ConsentEndsAt, e.ConsentEndsAt) {
+		next.Warned = s.Warned
 	}
 	if s.Authorization != nil && s.Authorization.Authorization != e.Exchange {
 		next.Authorization = s.Authorization // a person is still at it
@@ -243,11 +269,35 @@ func (s State) issued(e TokenIssued) State {
 func (s State) deferred(e RefreshDeferred) State {
 	s.Attempt, s.RetryAt, s.Deferred, s.ProviderCode = nil, e.RetryAt, e.Reason, e.ProviderCode
 	s.Failures++
-	switch e.Reason {
-	case Ambiguous:
+	if s.FailingSince.IsZero() && e.Reason != LinkTrouble {
+		s.FailingSince = e.At
+	}
+	if e.Reason == Ambiguous || e.Unknown > 0 {
 		s.Ambiguities++
-	case Unconfirmed:
+	}
+	if e.Reason == Unconfirmed {
 		s.Unconfirmed++
+	}
+	return s
+}
+
+// remembered bounds how many exchanges a grant remembers.
+const remembered = 4
+
+func (s State) remembering(exchange uuid.UUID) []uuid.UUID {
+	all := append(slices.Clone(s.Exchanges), exchange)
+	return all[max(0, len(all)-remembered):]
+}
+
+// Knows reports whether an exchange's token is in the history already.
+func (s State) Knows(exchange uuid.UUID) bool { return slices.Contains(s.Exchanges, exchange) }
+
+// keptFallback has the grant tried again at once if it was given up for lost.
+func (s State) keptFallback(e FallbackKept) State {
+	s.Fallback, s.Exchanges = true, s.remembering(e.Attempt)
+	switch s.Reauthorize {
+	case GrantInvalid, LostResponse, RefreshTokenExpired, ClientChanged, Stalled:
+		s.Reauthorize, s.ProviderCode, s.RequestedAt = "", "", e.At
 	}
 	return s
 }

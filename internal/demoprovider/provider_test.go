@@ -64,7 +64,7 @@ func registration(p *demoprovider.Provider, o demoprovider.Options, redirect str
 	}
 }
 
-func keep([]byte) error { return nil }
+func keep(answer.Raw) error { return nil }
 
 func TestFlowAndRestart(t *testing.T) {
 	for name, style := range map[string]link.AuthStyle{"basic": link.Basic, "post": link.Body} {
@@ -99,7 +99,7 @@ func TestFlowAndRestart(t *testing.T) {
 			if err := c.Revoke(t.Context(), r, rt, "refresh_token"); err != nil {
 				t.Fatal(err)
 			}
-			if a := c.Refresh(t.Context(), r, rt, keep); a.Class != answer.GrantInvalid || a.Code != "invalid_grant" {
+			if a := c.Refresh(t.Context(), r, rt, nil, keep); a.Class != answer.GrantInvalid || a.Code != "invalid_grant" {
 				t.Errorf("after Revoke: %+v", a)
 			}
 		})
@@ -110,7 +110,7 @@ func TestFlowAndRestart(t *testing.T) {
 func refresh(t *testing.T, c *oauth.Client, r provider.Registration, rt domain.Secret, n int) {
 	t.Helper()
 	for range n {
-		a := c.Refresh(t.Context(), r, rt, keep)
+		a := c.Refresh(t.Context(), r, rt, nil, keep)
 		if a.Class != answer.Issued || a.Token.AccessToken.IsZero() || !a.Token.RefreshToken.IsZero() && !a.Token.RefreshToken.Equal(rt) {
 			t.Fatalf("Refresh: %+v", a)
 		}
@@ -150,7 +150,7 @@ func TestRefuses(t *testing.T) {
 
 	wrong := r
 	wrong.ClientSecret = domain.NewSecret("wrong")
-	if a := c.Refresh(t.Context(), wrong, domain.NewSecret("x"), keep); a.Class != answer.ClientRejected {
+	if a := c.Refresh(t.Context(), wrong, domain.NewSecret("x"), nil, keep); a.Class != answer.ClientRejected {
 		t.Errorf("wrong client secret: %s", a.Class)
 	}
 	elsewhere := r

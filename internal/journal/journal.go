@@ -25,7 +25,7 @@ import (
 // Sizes, in bytes.
 const (
 	DefaultSize = 64 << 20  // of the file
-	MaxRecord   = 320 << 10 // of one record's payload
+	MaxRecord   = 128 << 10 // of one record's payload
 	headerSize  = 4 + 1 + 4 + 4 + 16
 )
 

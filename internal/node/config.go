@@ -34,7 +34,9 @@ type Config struct {
 	HTTP            string         // host:port to listen on; port 0 chooses one
 	PublicURL       string         // where browsers reach this installation; empty: the HTTP address
 	KEKFile         string         // Tink keyset in JSON, mode 0600
-	Name            string         // of the node; survives a restart and is nobody else's
+	JournalDir      string         // where answers wait for the log; on a disk that outlives the process, and no other node's
+	JournalSize     int64          // bytes of its file; 0: the default
+	Name            string         // of the node, for people
 	Roles           []string       // subset of [Roles]
 	Replicas        int            // of streams and buckets, when they are declared
 	AllowedPrefixes []netip.Prefix // addresses that endpoints may have although they are not public
@@ -60,6 +62,9 @@ func (c Config) Check() error {
 	}
 	if c.Name == "" || strings.ContainsAny(c.Name, " \t\r\n") {
 		add("node %q: give a name without spaces that this node keeps", c.Name)
+	}
+	if c.JournalDir == "" && c.has(RoleRefresh) {
+		add("journal: give a directory on a disk that outlives the process; a node that refreshes needs one")
 	}
 	if len(c.Roles) == 0 {
 		add("roles: give at least one of %s", strings.Join(Roles(), ", "))

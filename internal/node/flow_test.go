@@ -140,7 +140,7 @@ func start(t *testing.T) *installation {
 	i.nats = server
 	i.node, err = node.Open(t.Context(), node.Config{
 		Namespace: bus.DefaultNamespace, NATS: server.URL(), Database: "sqlite:" + filepath.Join(i.dir, "read.db"),
-		HTTP: "127.0.0.1:0", KEKFile: filepath.Join(i.dir, "kek.json"), Name: "n1", Roles: node.Roles(), Replicas: 1, Dev: true, Migrate: true,
+		HTTP: "127.0.0.1:0", KEKFile: filepath.Join(i.dir, "kek.json"), Name: "n1", Roles: node.Roles(), JournalDir: filepath.Join(i.dir, "journal"), JournalSize: 8 << 20, Replicas: 1, Dev: true, Migrate: true,
 	}, slog.New(slog.NewJSONHandler(i.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ import (
 	"outlink/internal/bus"
 	"outlink/internal/catalogue"
 	"outlink/internal/eventlog"
+	"outlink/internal/journal"
 	"outlink/internal/oauth"
 	"outlink/internal/vault"
 )
@@ -51,6 +53,7 @@ type Node struct {
 	store    Store
 	advanced *signal // when the read model advances
 	oauth    *oauth.Client
+	journal  *journal.Journal // nil without the role refresh
 	listener net.Listener
 	serving  func() // called once, when requests over NATS are answered
 }
@@ -65,7 +68,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Node, error) {
 		n.Close()
 		return nil, err
 	}
-	for _, step := range []func(context.Context) error{n.openStreams, n.openStore, n.openVault, n.openCommands} {
+	for _, step := range []func(context.Context) error{n.openStreams, n.openStore, n.openVault, n.openCommands, n.openJournal} {
 		if err := step(ctx); err != nil {
 			n.Close()
 			return nil, err
@@ -84,6 +87,9 @@ func (n *Node) Close() {
 	}
 	if n.store != nil {
 		_ = n.store.Close()
+	}
+	if n.journal != nil {
+		_ = n.journal.Close()
 	}
 }
 
@@ -167,6 +173,14 @@ func (n *Node) openVault(ctx context.Context) error {
 		return err
 	}
 	n.Vault, err = vault.Open(ctx, kek, keys, boxes, string(n.Namespace))
+	return err
+}
+
+// openJournal refuses to start a node that could not keep what it is answered.
+func (n *Node) openJournal(context.Context) (err error) {
+	if n.has(RoleRefresh) {
+		n.journal, err = journal.Open(n.JournalDir, cmp.Or(n.JournalSize, journal.DefaultSize))
+	}
 	return err
 }
 

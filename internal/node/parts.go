@@ -183,7 +183,11 @@ func (n *Node) grantsOf(ctx context.Context, id uuid.UUID) ([]domain.Key, error)
 
 func (n *Node) runRefresh(ctx context.Context) error {
 	w := &refresh.Worker{
-		Commands: n.Commands, Endpoint: n.oauth, Later: n.Schedules().Set, Node: n.Name, Boot: n.boot, Log: n.Log,
+		Commands: n.Commands, Endpoint: n.oauth, Journal: n.journal, Vault: n.Vault, Gates: refresh.NoGates{},
+		Later: n.Schedules().Set, Node: n.Name, Boot: n.boot, Log: n.Log,
+	}
+	if err := w.Replay(ctx); err != nil {
+		return err
 	}
 	if err := n.caughtUp(ctx); err != nil {
 		n.Log.Warn("the read model is behind; open attempts of an earlier life wait for their lease", "error", err)

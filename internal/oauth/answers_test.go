@@ -63,7 +63,7 @@ func hangUp(w http.ResponseWriter, _ *http.Request) {
 
 func refresh(t *testing.T, o oauth.Options, endpoint string) answer.Answer {
 	t.Helper()
-	return oauth.New(o).Refresh(t.Context(), at(endpoint), domain.NewSecret("canary-refresh"), keepNothing)
+	return oauth.New(o).Refresh(t.Context(), at(endpoint), domain.NewSecret("canary-refresh"), nil, keepNothing)
 }
 
 var loopback = oauth.Options{Loopback: true}
@@ -241,8 +241,8 @@ func TestKeep(t *testing.T) {
 	} {
 		endpoint, _ := server(t, says(tt.status, tt.body))
 		var kept []string
-		a := oauth.New(loopback).Refresh(t.Context(), at(endpoint), domain.NewSecret("x"), func(b []byte) error {
-			kept = append(kept, string(b))
+		a := oauth.New(loopback).Refresh(t.Context(), at(endpoint), domain.NewSecret("x"), nil, func(raw answer.Raw) error {
+			kept = append(kept, string(raw.Body))
 			return tt.fails
 		})
 		if a.Class != tt.class || !slices.Equal(kept, tt.kept) {
@@ -250,6 +250,44 @@ func TestKeep(t *testing.T) {
 		}
 		if tt.fails != nil && a.Problem != "the answer could not be journalled" {
 			t.Errorf("the failure to keep is not told: %q", a.Problem)
+		}
+	}
+}
+
+// The guard is asked when the connection stands; what it refuses never leaves.
+func TestGuard(t *testing.T) {
+	endpoint, requests := server(t, says(200, `{"access_token":"a"}`))
+	over := errors.New("the lease is half over")
+	a := oauth.New(loopback).Refresh(t.Context(), at(endpoint), domain.NewSecret("x"), func() error { return over }, keepNothing)
+	if a.Class != answer.NotSent || a.Problem != over.Error() || a.Requests != 0 || requests.Load() != 0 {
+		t.Errorf("refused by the guard: %s (%s), %d requests counted, %d came", a.Class, a.Problem, a.Requests, requests.Load())
+	}
+	if a := oauth.New(loopback).Refresh(t.Context(), at(endpoint), domain.NewSecret("x"), func() error { return nil }, keepNothing); a.Class != answer.Issued {
+		t.Errorf("let through by the guard: %s", a.Class)
+	}
+}
+
+// An answer that was kept reads as it did when it came.
+func TestRead(t *testing.T) {
+	for _, raw := range []answer.Raw{
+		{Status: 200, ContentType: "application/json", Body: []byte(`{"access_token":"a","refresh_token":"b","expires_in":"60"}`)},
+		{Status: 200, ContentType: "text/plain", Body: []byte("access_token=a&refresh_token=b&expires_in=60")},
+		{Status: 200, ContentType: "text/html", Body: []byte("<html>")},
+		{Status: 200, ContentType: "application/json", Body: []byte(`{"error":"bad_refresh_token"}`)},
+	} {
+		endpoint, _ := server(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", raw.ContentType)
+			_, _ = w.Write(raw.Body)
+		})
+		var kept answer.Raw
+		c := oauth.New(loopback)
+		came := c.Refresh(t.Context(), at(endpoint), domain.NewSecret("x"), nil, func(r answer.Raw) error { kept = r; return nil })
+		read := c.Read(at(endpoint), kept)
+		if read.Class != came.Class || read.Code != came.Code || (read.Token == nil) != (came.Token == nil) {
+			t.Errorf("%s: came as %s, read as %s", raw.Body, came.Class, read.Class)
+		}
+		if read.Token != nil && (!read.Token.RefreshToken.Equal(came.Token.RefreshToken) || read.Token.Lifetime != came.Token.Lifetime) {
+			t.Errorf("%s: the token reads otherwise", raw.Body)
 		}
 	}
 }

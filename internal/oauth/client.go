@@ -8,17 +8,17 @@
 package oauth
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"code.dny.dev/ssrf"
@@ -108,21 +108,41 @@ func (c *Client) AuthorizationURL(r provider.Registration, state, verifier strin
 
 // Exchange sends an authorization code, once (RFC 6749 section 4.1.3).
 func (c *Client) Exchange(ctx context.Context, r provider.Registration, code, verifier domain.Secret) answer.Answer {
-	return c.send(ctx, r, nil, func(ctx context.Context) (*oauth2.Token, error) {
+	return c.send(ctx, r, &exchange{transport: c.transport}, func(ctx context.Context) (*oauth2.Token, error) {
 		return config(r).Exchange(ctx, code.Reveal(), oauth2.VerifierOption(verifier.Reveal()))
 	})
 }
 
-// Refresh sends a refresh token, once (RFC 6749 section 6). The complete body of
-// a successful answer goes to keep before anybody tries to read it.
-func (c *Client) Refresh(ctx context.Context, r provider.Registration, refreshToken domain.Secret, keep func(body []byte) error) answer.Answer {
-	return c.send(ctx, r, keep, func(ctx context.Context) (*oauth2.Token, error) {
-		return config(r).TokenSource(ctx, &oauth2.Token{RefreshToken: refreshToken.Reveal()}).Token()
-	})
+// Refresh sends a refresh token, once (RFC 6749 section 6). Guard is asked when
+// the connection stands, immediately before a byte of the request leaves; its
+// error keeps the request back. A complete successful answer goes to keep before
+// anybody tries to read it.
+func (c *Client) Refresh(ctx context.Context, r provider.Registration, refreshToken domain.Secret, guard func() error, keep func(answer.Raw) error) answer.Answer {
+	return c.send(ctx, r, &exchange{transport: c.transport, guard: guard, keep: keep}, refreshing(r, refreshToken))
 }
 
-func (c *Client) send(ctx context.Context, r provider.Registration, keep func([]byte) error, request func(context.Context) (*oauth2.Token, error)) answer.Answer {
-	t := &exchange{transport: c.transport, keep: keep, profile: r.Provider}
+// Read reads an answer that was kept, as Refresh would have.
+func (c *Client) Read(r provider.Registration, raw answer.Raw) answer.Answer {
+	return c.send(context.Background(), r, &exchange{transport: replay(raw)}, refreshing(r, domain.NewSecret("kept")))
+}
+
+func refreshing(r provider.Registration, token domain.Secret) func(context.Context) (*oauth2.Token, error) {
+	return func(ctx context.Context) (*oauth2.Token, error) {
+		return config(r).TokenSource(ctx, &oauth2.Token{RefreshToken: token.Reveal()}).Token()
+	}
+}
+
+// replay is the transport that gives an answer once more.
+type replay answer.Raw
+
+func (a replay) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{
+		StatusCode: a.Status, Header: http.Header{"Content-Type": {a.ContentType}}, Body: io.NopCloser(bytes.NewReader(a.Body)),
+	}, nil
+}
+
+func (c *Client) send(ctx context.Context, r provider.Registration, t *exchange, request func(context.Context) (*oauth2.Token, error)) answer.Answer {
+	t.profile = r.Provider
 	ctx, cancel := context.WithTimeout(ctx, c.deadline)
 	defer cancel()
 	sentAt := time.Now()
@@ -130,7 +150,7 @@ func (c *Client) send(ctx context.Context, r provider.Registration, keep func([]
 	token, err := request(context.WithValue(ctx, oauth2.HTTPClient, hc))
 	a := t.answer(token, err)
 	a.SentAt = sentAt
-	if t.wrote.Load() {
+	if t.wrote.Load() && t.refused == nil {
 		a.Requests = 1
 	}
 	return a
@@ -166,13 +186,6 @@ func (c *Client) Revoke(ctx context.Context, r provider.Registration, token doma
 		return domain.Errorf(domain.Unavailable, "the revocation endpoint answered with status %d", res.StatusCode)
 	}
 	return nil
-}
-
-// traced notes whether a byte of the request left.
-func traced(req *http.Request, wrote *atomic.Bool) *http.Request {
-	return req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-		WroteHeaders: func() { wrote.Store(true) },
-	}))
 }
 
 // unsent says in our own words why no connection came about. A library's error

@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
@@ -25,16 +26,19 @@ import (
 
 type syscallConn = syscall.RawConn
 
-// maxBody bounds an answer, in bytes.
-const maxBody = 1 << 20
+// maxBody bounds an answer, in bytes. Tokens of a few kilobytes are
+// large already, and the journal has room for what this allows.
+const maxBody = 64 << 10
 
 // exchange is one token request on the wire: it reads the whole answer, has it
 // kept, and hands a normalised copy to the library.
 type exchange struct {
 	transport http.RoundTripper
-	keep      func([]byte) error
+	guard     func() error           // nil: none
+	keep      func(answer.Raw) error // nil: the answer is not kept
 	profile   provider.Provider
 
+	refused    error // by the guard
 	wrote      atomic.Bool
 	status     int
 	retryAfter time.Duration
@@ -46,7 +50,7 @@ type exchange struct {
 
 // RoundTrip implements http.RoundTripper.
 func (e *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
-	req = traced(req, &e.wrote)
+	req = e.traced(req)
 	req.Header.Set("Accept", "application/json")
 	req.GetBody = nil // without it the transport cannot send the body twice
 	res, err := e.transport.RoundTrip(req)
@@ -63,7 +67,7 @@ func (e *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	e.status, e.complete = res.StatusCode, true
 	e.retryAfter = retryAfter(res.Header.Get("Retry-After"), time.Now())
 	if e.status/100 == 2 && e.keep != nil {
-		if err := e.keep(raw); err != nil {
+		if err := e.keep(answer.Raw{Status: e.status, ContentType: res.Header.Get("Content-Type"), Body: raw}); err != nil {
 			e.problem = "the answer could not be journalled"
 		}
 	}
@@ -80,10 +84,28 @@ func (e *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
+// traced asks the guard when the connection stands, and notes whether a byte of
+// the request left. Both happen before the transport's RoundTrip returns.
+func (e *exchange) traced(req *http.Request) *http.Request {
+	return req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GotConn: func(c httptrace.GotConnInfo) {
+			if e.guard == nil {
+				return
+			}
+			if e.refused = e.guard(); e.refused != nil {
+				_ = c.Conn.Close()
+			}
+		},
+		WroteHeaders: func() { e.wrote.Store(true) },
+	}))
+}
+
 // answer puts what happened into its class.
 func (e *exchange) answer(token *oauth2.Token, err error) answer.Answer {
 	a := answer.Answer{HTTPStatus: e.status, RetryAfter: e.retryAfter, Code: answer.KnownCode(e.code()), Problem: e.problem}
 	switch {
+	case e.refused != nil:
+		a.Class, a.Problem = answer.NotSent, e.refused.Error()
 	case !e.complete && !e.wrote.Load():
 		a.Class, a.Problem = answer.NotSent, unsent(e.failed)
 	case !e.complete:

@@ -18,7 +18,7 @@ import (
 	"outlink/internal/testenv"
 )
 
-func keepNothing([]byte) error { return nil }
+func keepNothing(answer.Raw) error { return nil }
 
 // authorize consents at a peer and exchanges the code.
 func authorize(t *testing.T, c *oauth.Client, p testenv.Peer) (provider.Registration, answer.Answer) {
@@ -60,13 +60,13 @@ func TestFlow(t *testing.T) {
 			}
 			wrong := r
 			wrong.ClientSecret = domain.NewSecret("wrong")
-			if a := c.Refresh(t.Context(), wrong, a.Token.RefreshToken, keepNothing); a.Class != answer.ClientRejected {
+			if a := c.Refresh(t.Context(), wrong, a.Token.RefreshToken, nil, keepNothing); a.Class != answer.ClientRejected {
 				t.Errorf("wrong client secret: %+v", a)
 			}
 			tokens := []domain.Secret{a.Token.RefreshToken}
 			for range 3 {
 				current := tokens[len(tokens)-1]
-				a := c.Refresh(t.Context(), r, current, keepNothing)
+				a := c.Refresh(t.Context(), r, current, nil, keepNothing)
 				if a.Class != answer.Issued || a.Token.RefreshToken.IsZero() || a.Token.AccessToken.IsZero() {
 					t.Fatalf("Refresh: %+v", a)
 				}
@@ -75,14 +75,14 @@ func TestFlow(t *testing.T) {
 				}
 				tokens = append(tokens, a.Token.RefreshToken)
 			}
-			if a := c.Refresh(t.Context(), r, tokens[0], keepNothing); a.Class != answer.GrantInvalid || a.Code != "invalid_grant" {
+			if a := c.Refresh(t.Context(), r, tokens[0], nil, keepNothing); a.Class != answer.GrantInvalid || a.Code != "invalid_grant" {
 				t.Errorf("a used refresh token: %+v", a)
 			}
 			want := answer.Issued
 			if tt.familyDies {
 				want = answer.GrantInvalid
 			}
-			last := c.Refresh(t.Context(), r, tokens[3], keepNothing)
+			last := c.Refresh(t.Context(), r, tokens[3], nil, keepNothing)
 			if last.Class != want {
 				t.Errorf("the newest token after a second use of an old one: %s, want %s", last.Class, want)
 			}
@@ -107,7 +107,7 @@ func TestRevoke(t *testing.T) {
 			if err := c.Revoke(t.Context(), r, a.Token.RefreshToken, "refresh_token"); err != nil {
 				t.Fatal(err)
 			}
-			if a := c.Refresh(t.Context(), r, a.Token.RefreshToken, keepNothing); a.Class != answer.GrantInvalid {
+			if a := c.Refresh(t.Context(), r, a.Token.RefreshToken, nil, keepNothing); a.Class != answer.GrantInvalid {
 				t.Errorf("a revoked refresh token: %+v", a)
 			}
 		})

@@ -34,7 +34,7 @@ func Node(t testing.TB, s *natsd.Server, dir, name string, roles ...string) *nod
 	n, err := node.Open(t.Context(), node.Config{
 		Namespace: bus.DefaultNamespace, NATS: s.URL(), Database: "sqlite:" + filepath.Join(dir, "read.db"),
 		HTTP: "127.0.0.1:0", KEKFile: filepath.Join(dir, "kek.json"), Name: name, Roles: roles,
-		Replicas: 1, Dev: true, Migrate: true,
+		JournalDir: filepath.Join(dir, "journal-"+name), JournalSize: 8 << 20, Replicas: 1, Dev: true, Migrate: true,
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -357,6 +357,7 @@ type sealedCredential struct {
 	Issued       grant.TokenIssued `json:"issued"`
 	AccessToken  []byte            `json:"access_token,omitempty"`
 	RefreshToken []byte            `json:"refresh_token,omitempty"`
+	Fallback     []byte            `json:"fallback,omitempty"`
 }
 
 // StoreCredential keeps a grant's newest credential after the given revision,
@@ -371,6 +372,7 @@ func (v *Vault) StoreCredential(ctx context.Context, key domain.Key, c commands.
 		Issued:       c.Issued,
 		AccessToken:  v.seal(dek, key, "access_token", generation, c.AccessToken),
 		RefreshToken: v.seal(dek, key, "refresh_token", generation, c.RefreshToken),
+		Fallback:     v.seal(dek, key, "fallback", generation, c.Fallback),
 	})
 	if err != nil {
 		return fmt.Errorf("encode the credential of %s: %w", key, err)
@@ -403,17 +405,28 @@ func (v *Vault) Credential(ctx context.Context, key domain.Key) (commands.Creden
 	if err := json.Unmarshal(entry.Value(), &s); err != nil {
 		return commands.Credential{}, 0, fmt.Errorf("decode the credential of %s: %w", key, err)
 	}
-	c := commands.Credential{Issued: s.Issued}
+	var c commands.Credential
 	err = v.withKey(ctx, key, func(dek []byte) (err error) {
-		if c.AccessToken, err = v.open(dek, key, "access_token", s.Issued.Generation, s.AccessToken); err == nil {
-			c.RefreshToken, err = v.open(dek, key, "refresh_token", s.Issued.Generation, s.RefreshToken)
-		}
+		c, err = v.openCredential(dek, key, s)
 		return err
 	})
 	if err != nil {
 		return commands.Credential{}, 0, err
 	}
 	return c, entry.Revision(), nil
+}
+
+func (v *Vault) openCredential(dek []byte, key domain.Key, s sealedCredential) (c commands.Credential, err error) {
+	generation := s.Issued.Generation
+	c.Issued = s.Issued
+	if c.AccessToken, err = v.open(dek, key, "access_token", generation, s.AccessToken); err != nil {
+		return c, err
+	}
+	if c.RefreshToken, err = v.open(dek, key, "refresh_token", generation, s.RefreshToken); err != nil {
+		return c, err
+	}
+	c.Fallback, err = v.open(dek, key, "fallback", generation, s.Fallback)
+	return c, err
 }
 
 func unavailable(what string, err error) error {

@@ -17,6 +17,7 @@ import (
 	"outlink/domain"
 	"outlink/domain/grant"
 	"outlink/domain/link"
+	"outlink/internal/journal"
 	"outlink/internal/oauth"
 	"outlink/internal/testenv"
 	"outlink/workers/refresh"
@@ -81,6 +82,7 @@ func newWorld(t *testing.T, nodes, grants int) *world {
 		w.svc = n.Commands
 		w.workers = append(w.workers, &refresh.Worker{
 			Commands: n.Commands, Endpoint: oauth.New(oauth.Options{Loopback: true}), Node: n.Name, Boot: uuid.New(),
+			Journal: openJournal(t), Vault: n.Vault, Gates: refresh.NoGates{},
 			Later: func(context.Context, domain.Key, time.Time) error { return nil }, Log: slog.New(slog.DiscardHandler),
 		})
 	}
@@ -109,6 +111,16 @@ func newWorld(t *testing.T, nodes, grants int) *world {
 		w.grants = append(w.grants, domain.Key{Link: out.Link, Grant: grant.ID(out.Link, family)})
 	}
 	return w
+}
+
+func openJournal(t *testing.T) *journal.Journal {
+	t.Helper()
+	j, err := journal.Open(t.TempDir(), 16<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = j.Close() })
+	return j
 }
 
 func (w *world) state(key domain.Key) grant.State {

@@ -3,41 +3,35 @@ package refresh
 import (
 	"context"
 	"log/slog"
-	"net/url"
 	"time"
-
-	"github.com/google/uuid"
 
 	"outlink/commands"
 	"outlink/domain"
 	"outlink/domain/answer"
 	"outlink/domain/grant"
-	"outlink/domain/link"
 	"outlink/domain/provider"
 )
 
-// attempt is one try to refresh, between its lease and its end.
-type attempt struct {
-	*Worker
-	key          domain.Key
-	id           uuid.UUID
-	header       commands.Header
-	state        grant.State // before the attempt
-	link         link.State
-	registration provider.Registration
-}
-
-// settle puts the outcome of an attempt into the log. It is repeated until the
-// log takes it: an answer is never dropped because the log was away.
+// settle puts the outcome of an attempt into the log, and then forgets what the
+// journal kept of it. It is repeated until the log takes it: an answer is never
+// dropped because the log was away. When even that takes too long, the journal
+// has the answer, and the next to be woken for the grant goes on.
 func (a attempt) settle(ctx context.Context, ans answer.Answer) error {
 	a.report(ans)
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		err := a.record(ctx, ans)
+		if err == nil && ans.Class != answer.Unreadable { // a person, or a later reading, needs that one
+			a.Journal.Drop(a.id)
+		}
 		if code := domain.CodeOf(err); err == nil || ctx.Err() != nil || code != domain.Unavailable && code != domain.Conflict {
 			return err
 		}
 		a.Log.Warn("the outcome of a refresh waits for the log", "grant", a.key.Grant, "attempt", a.id, "class", ans.Class, "error", err)
-		time.Sleep(a.jitter(pause))
+		select {
+		case <-time.After(pause/2 + a.jitter(pause/2)):
+		case <-ctx.Done():
+			return err
+		}
 	}
 }
 
@@ -58,9 +52,7 @@ func (a attempt) record(ctx context.Context, ans answer.Answer) error {
 		})
 		return err
 	case answer.RateLimited:
-		wait := max(ans.RetryAfter, a.backoff())
-		a.close(hostGate(a.link), wait)
-		return a.retry(ctx, ans, grant.RateLimited, wait)
+		return a.retry(ctx, ans, grant.RateLimited, max(ans.RetryAfter, a.backoff()))
 	case answer.NotSent:
 		return a.retry(ctx, ans, grant.NotSent, a.backoff())
 	case answer.Transient:
@@ -71,11 +63,17 @@ func (a attempt) record(ctx context.Context, ans answer.Answer) error {
 	return a.retry(ctx, ans, grant.Ambiguous, max(ans.RetryAfter, a.backoff()))
 }
 
+// issued stores a token. One that belongs to a consent that is over must not
+// live on unseen: it is revoked.
 func (a attempt) issued(ctx context.Context, ans answer.Answer) error {
 	_, err := a.Commands.IssueToken(ctx, a.header, commands.NewToken{
 		Key: a.key, Subject: a.state.Subject, Exchange: a.id, Cause: grant.ByRefresh,
-		From: a.state.Generation, ReceivedAt: ans.SentAt, Token: *ans.Token,
+		From: a.credential.Issued.Generation, ReceivedAt: ans.SentAt, Token: *ans.Token,
 	})
+	if domain.CodeOf(err) == domain.FailedPrecondition {
+		a.revokeOrphan(ctx, *ans.Token)
+		return nil
+	}
 	if err != nil || a.link.Trouble == "" {
 		return err
 	}
@@ -83,18 +81,47 @@ func (a attempt) issued(ctx context.Context, ans answer.Answer) error {
 	return err
 }
 
+func (a attempt) revokeOrphan(ctx context.Context, t answer.Token) {
+	token, hint := t.RefreshToken, "refresh_token"
+	if token.IsZero() {
+		token, hint = t.AccessToken, "access_token"
+	}
+	err := error(domain.Errorf(domain.FailedPrecondition, "the link has no revocation endpoint"))
+	if a.registration.RevocationEndpoint != "" {
+		err = a.Endpoint.Revoke(ctx, a.registration, token, hint)
+	}
+	a.Log.Warn("an answer came after its consent was over; its token is not kept", "grant", a.key.Grant, "attempt", a.id, "revoked", err == nil, "problem", err)
+}
+
 // grantInvalid asks once more before it believes that a grant is dead, unless
-// the provider is known to rotate strictly, where asking again costs the grant.
+// the refusal is beyond doubt: the provider rotates strictly, every answer came,
+// and nobody else was at it.
 func (a attempt) grantInvalid(ctx context.Context, ans answer.Answer) error {
+	clean := ans.Unknown == 0 && a.state.Ambiguities == 0 && !a.takeover
 	strict := a.registration.Provider.Rotation.Kind == provider.Strict
-	if !strict && a.state.Unconfirmed == 0 {
-		return a.retry(ctx, ans, grant.Unconfirmed, confirmWithin+a.jitter(confirmWithin))
+	switch {
+	case a.Gates.Suspicious(host(a.link)):
+		return a.retry(ctx, ans, grant.Unconfirmed, linkRetry)
+	case a.state.Unconfirmed > 0, clean && strict:
+		return a.reauthorize(ctx, ans, a.lost(ans))
+	case a.takeover: // the node that was overtaken may have the new token in its journal
+		return a.retry(ctx, ans, grant.Unconfirmed, max(confirmWithin, a.patience(a.state, a.registration.Provider.Rotation.Kind)))
 	}
-	reason := grant.GrantInvalid
-	if a.state.Ambiguities > 0 {
-		reason = grant.LostResponse
+	return a.retry(ctx, ans, grant.Unconfirmed, confirmWithin+a.jitter(confirmWithin))
+}
+
+// lost says why a refresh token is refused, as far as the log knows.
+func (a attempt) lost(ans answer.Answer) grant.Reason {
+	c := a.state.Credential
+	switch {
+	case ans.Unknown > 0 || a.state.Ambiguities > 0 || a.takeover:
+		return grant.LostResponse
+	case !c.RefreshTokenExpiresAt.IsZero() && !a.Commands.Now().Before(c.RefreshTokenExpiresAt):
+		return grant.RefreshTokenExpired
+	case c.ClientID != "" && c.ClientID != a.link.ClientID:
+		return grant.ClientChanged
 	}
-	return a.reauthorize(ctx, ans, reason)
+	return grant.GrantInvalid
 }
 
 func (a attempt) reauthorize(ctx context.Context, ans answer.Answer, reason grant.Reason) error {
@@ -107,20 +134,66 @@ func (a attempt) reauthorize(ctx context.Context, ans answer.Answer, reason gran
 // linkTrouble degrades the link, once, and keeps all its grants waiting: none of
 // them is marked, for none of them is at fault.
 func (a attempt) linkTrouble(ctx context.Context, ans answer.Answer) error {
-	a.close(linkGate(a.link, a.key.Link), linkRetry)
-	if _, err := a.Commands.DegradeLink(ctx, a.key.Link, a.header, ans.Class, ans.Code, a.Commands.Now()); err != nil {
+	if err := a.degrade(ctx, ans); err != nil {
 		return err
 	}
 	return a.retry(ctx, ans, grant.LinkTrouble, linkRetry+a.jitter(time.Minute))
 }
 
-func (a attempt) retry(ctx context.Context, ans answer.Answer, why grant.DeferReason, wait time.Duration) error {
-	now := a.Commands.Now()
-	_, err := a.Commands.RecordRefreshDeferred(ctx, a.key, a.header, grant.RefreshDeferred{
-		Attempt: a.id, Reason: why, ProviderCode: ans.Code, HTTPStatus: ans.HTTPStatus,
-		Requests: ans.Requests, RetryAt: now.Add(wait), At: now,
-	})
+func (a attempt) degrade(ctx context.Context, ans answer.Answer) error {
+	_, err := a.Commands.DegradeLink(ctx, a.key.Link, a.header, ans.Class, ans.Code, a.Commands.Now())
 	return err
+}
+
+// retry ends the attempt with a time for the next one.
+func (a attempt) retry(ctx context.Context, ans answer.Answer, why grant.DeferReason, wait time.Duration) error {
+	if reason, over := a.givesUp(ans, why); over {
+		return a.reauthorize(ctx, ans, reason)
+	}
+	if a.unreachable(ans) {
+		if err := a.degrade(ctx, ans); err != nil {
+			return err
+		}
+	}
+	if a.state.Stalled {
+		wait = max(wait, 48*time.Minute+a.jitter(24*time.Minute))
+	}
+	now := a.Commands.Now()
+	out, err := a.Commands.RecordRefreshDeferred(ctx, a.key, a.header, grant.RefreshDeferred{
+		Attempt: a.id, Reason: why, ProviderCode: ans.Code, HTTPStatus: ans.HTTPStatus,
+		Requests: ans.Requests, Unknown: ans.Unknown, RetryAt: now.Add(wait), At: now,
+	})
+	if err != nil || len(out.Events) == 0 || a.state.FailingFor(now) < grant.StallsAfter {
+		return err
+	}
+	a.header.CommandID = a.Commands.NewID()
+	_, err = a.Commands.RecordRefreshStalled(ctx, a.key, a.header, grant.RefreshStalled{Since: a.state.FailingSince, Last: why, At: now})
+	return err
+}
+
+// unreachable reports whether an endpoint has been away for a few attempts in a
+// row, which is the link's trouble.
+func (a attempt) unreachable(ans answer.Answer) bool {
+	away := ans.Class == answer.NotSent || ans.Class == answer.Ambiguous || ans.Class == answer.Transient
+	return away && a.state.Failures >= 2
+}
+
+// givesUp reports whether nothing but a person's consent is expected to help: a
+// provider that was asked for a week, or past the refresh token's own end, and
+// gave no token. What is the link's trouble or never left this node does not count.
+func (a attempt) givesUp(ans answer.Answer, why grant.DeferReason) (grant.Reason, bool) {
+	if why == grant.LinkTrouble || why == grant.NotSent || a.state.Credential == nil {
+		return "", false
+	}
+	now, end := a.Commands.Now(), a.state.Credential.RefreshTokenExpiresAt
+	failing := a.state.FailingFor(now)
+	switch {
+	case failing >= grant.GivesUpAfter:
+		return grant.Stalled, true
+	case failing >= grant.StallsAfter && !end.IsZero() && now.After(end):
+		return grant.RefreshTokenExpired, true
+	}
+	return "", false
 }
 
 // backoff grows from a second to five minutes with the failures in a row, and
@@ -128,10 +201,6 @@ func (a attempt) retry(ctx context.Context, ans answer.Answer, why grant.DeferRe
 func (a attempt) backoff() time.Duration {
 	ceiling := min(backoffMin<<min(a.state.Failures, 16), backoffMax)
 	return backoffMin + a.jitter(ceiling-backoffMin)
-}
-
-func (w *Worker) jitter(d time.Duration) time.Duration {
-	return time.Duration(w.Commands.Spread() * float64(d))
 }
 
 // report logs the outcome in words that hold no secret.
@@ -142,13 +211,4 @@ func (a attempt) report(ans answer.Answer) {
 	}
 	a.Log.Log(context.Background(), level, "refresh", "link", a.key.Link, "grant", a.key.Grant, "attempt", a.id,
 		"class", ans.Class, "http_status", ans.HTTPStatus, "code", ans.Code, "problem", ans.Problem, "requests", ans.Requests)
-}
-
-// hostGate is the gate of a link's token endpoint: Retry-After counts for the host.
-func hostGate(l link.State) string {
-	u, err := url.Parse(l.TokenEndpoint)
-	if err != nil {
-		return "host " + l.TokenEndpoint
-	}
-	return "host " + u.Host
 }

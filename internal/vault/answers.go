@@ -1,0 +1,36 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"outlink/domain"
+)
+
+// AnswerSealer returns a function that seals the answer to an attempt. Whatever
+// the key service has to do happens now, so that an answer that has come can be
+// sealed whether or not the service is there.
+func (v *Vault) AnswerSealer(ctx context.Context, key domain.Key, attempt uuid.UUID) (func([]byte) []byte, error) {
+	dek, err := v.dataKey(ctx, key, false)
+	if err != nil {
+		return nil, err
+	}
+	return func(answer []byte) []byte {
+		return sealer(dek).Seal(nil, nil, answer, v.aad("answer", key, attempt.String(), 0))
+	}, nil
+}
+
+// OpenAnswer opens what the sealer of the same attempt sealed. The error's code
+// is FailedPrecondition when the grant's key is shredded.
+func (v *Vault) OpenAnswer(ctx context.Context, key domain.Key, attempt uuid.UUID, box []byte) ([]byte, error) {
+	var plain []byte
+	err := v.withKey(ctx, key, func(dek []byte) (err error) {
+		if plain, err = sealer(dek).Open(nil, nil, box, v.aad("answer", key, attempt.String(), 0)); err != nil {
+			return fmt.Errorf("open the answer to attempt %s of %s: the box was changed or moved", attempt, key)
+		}
+		return nil
+	})
+	return plain, err
+}

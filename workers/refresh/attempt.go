@@ -1,0 +1,203 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/google/uuid"
+
+	"outlink/commands"
+	"outlink/domain"
+	"outlink/domain/answer"
+	"outlink/domain/grant"
+	"outlink/domain/link"
+	"outlink/domain/provider"
+)
+
+// attempt is one try to refresh, between its lease and its end.
+type attempt struct {
+	*Worker
+	key          domain.Key
+	id           uuid.UUID
+	header       commands.Header
+	state        grant.State // before the attempt
+	credential   commands.Credential
+	link         link.State
+	registration provider.Registration
+	takeover     bool
+	begun        clock
+	seal         func([]byte) []byte
+}
+
+// refresh makes ready all that a refresh needs, before anything is begun: what
+// could not be stored must not be asked for.
+func (w *Worker) refresh(ctx context.Context, key domain.Key, s grant.State, c commands.Credential, l link.State) error {
+	if w.neverSent(s.Attempt) {
+		return w.closeUnsent(ctx, key, s)
+	}
+	if done, err := w.replayOpen(ctx, s.Attempt); done || err != nil {
+		return err
+	}
+	r, err := w.Commands.Registration(ctx, key.Link, l)
+	if err != nil {
+		return err
+	}
+	of, ok, err := w.mayTakeOver(ctx, key, s, r.Provider.Rotation.Kind)
+	if !ok || err != nil {
+		return err
+	}
+	a := attempt{
+		Worker: w, key: key, id: w.Commands.NewID(), header: w.header(), state: s, credential: c, link: l, registration: r, takeover: of != uuid.Nil,
+	}
+	if a.seal, err = w.Vault.AnswerSealer(ctx, key, a.id); err != nil {
+		return fmt.Errorf("make ready to seal the answer: %w", err)
+	}
+	release, err := w.Journal.Reserve()
+	if err != nil {
+		w.Log.Error("no refresh is begun: the journal takes no answers", "error", err)
+		return w.Later(ctx, key, w.Commands.Now().Add(15*time.Second+w.jitter(15*time.Second)))
+	}
+	defer release()
+	done, wait := w.Gates.Enter(host(l), client(key.Link, l), !s.RequestedAt.IsZero())
+	if wait > 0 {
+		return w.Later(ctx, key, w.Commands.Now().Add(wait))
+	}
+	ans, err := a.run(ctx, of)
+	done(ans.Class, ans.RetryAfter)
+	return err
+}
+
+// run takes the lease, sends the refresh token and settles the answer.
+func (a attempt) run(ctx context.Context, of uuid.UUID) (answer.Answer, error) {
+	a.fly(a.id)
+	defer a.land(a.id)
+	a.begun = started()
+	leased, err := a.lease(ctx, of)
+	if err != nil || !leased {
+		return answer.Answer{}, err
+	}
+	// From here on the answer belongs to the grant, not to whoever asked: neither
+	// a caller nor a shutdown may cut it off.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease)
+	defer cancel()
+	ans := a.send(ctx, a.credential.RefreshToken)
+	if ans.Class == answer.GrantInvalid && !a.credential.Fallback.IsZero() {
+		if second := a.send(ctx, a.credential.Fallback); second.Class == answer.Issued {
+			second.Requests += ans.Requests
+			ans = second
+		}
+	}
+	return ans, a.settle(ctx, ans)
+}
+
+// lease asks the log for the right to send, or reports that there is nothing to
+// do any more.
+func (a attempt) lease(ctx context.Context, of uuid.UUID) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, leaseWithin)
+	defer cancel()
+	out, err := a.Commands.RecordRefreshStarted(ctx, a.key, a.header, grant.RefreshStarted{
+		Attempt: a.id, Generation: a.credential.Issued.Generation, Node: a.Node, Boot: a.Boot, Journal: a.Journal.ID(),
+		LeaseSeconds: int(lease / time.Second), TakeoverOf: of, At: a.Commands.Now(),
+	})
+	if err != nil {
+		a.sentNothing(a.id)
+	}
+	return err == nil && len(out.Events) > 0, err
+}
+
+// guard keeps the request back when the lease may be over before an answer is
+// stored, as after a machine was frozen.
+func (a attempt) guard() error {
+	if a.begun.elapsed() >= lease/2 {
+		return errors.New("the lease was half over before the request was sent")
+	}
+	return nil
+}
+
+// send sends a refresh token. An ambiguous answer is followed by further tries
+// of the same one: without the answer, the new token does not exist for us.
+func (a attempt) send(ctx context.Context, token domain.Secret) answer.Answer {
+	sum := answer.Answer{}
+	for n := 0; ; n++ {
+		began := time.Now()
+		ans := a.Endpoint.Refresh(ctx, a.registration, token, a.guard, a.keep)
+		ans.Requests, ans.Unknown = ans.Requests+sum.Requests, sum.Unknown
+		if ans.Class != answer.Ambiguous {
+			return stillUnknown(ans)
+		}
+		if ans.Requests > sum.Requests {
+			ans.Unknown++
+		}
+		if n == 0 {
+			sum.SentAt = began
+		}
+		sum.Requests, sum.Unknown = ans.Requests, ans.Unknown
+		pause, again := a.again(n, sum.SentAt)
+		if !again || a.guard() != nil {
+			return ans
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ans
+		}
+	}
+}
+
+// stillUnknown keeps an answer ambiguous that says nothing about the requests
+// before it.
+func stillUnknown(ans answer.Answer) answer.Answer {
+	switch ans.Class {
+	case answer.NotSent, answer.Transient, answer.RateLimited:
+		if ans.Unknown > 0 {
+			ans.Class = answer.Ambiguous
+		}
+	}
+	return ans
+}
+
+// again says whether the same refresh token is sent once more after n tries
+// without an answer. Where the old one works for a while, every try within that
+// while may bring the new one; where it stays, a later attempt will do; anywhere
+// else, one more costs nothing that is not lost already.
+func (a attempt) again(n int, first time.Time) (time.Duration, bool) {
+	rotation := a.registration.Provider.Rotation
+	switch rotation.Kind {
+	case provider.Stable:
+		return time.Second << n, n < 2
+	case provider.Grace:
+		pause := 100 * time.Millisecond << min(n, 6)
+		return pause, n == 0 || time.Since(first)+pause < rotation.Grace-2*time.Second
+	}
+	return 0, n == 0
+}
+
+// closeUnsent ends an attempt of this process that sent nothing.
+func (w *Worker) closeUnsent(ctx context.Context, key domain.Key, s grant.State) error {
+	now := w.Commands.Now()
+	_, err := w.Commands.RecordRefreshDeferred(ctx, key, w.header(), grant.RefreshDeferred{
+		Attempt: s.Attempt.Attempt, Reason: grant.NotSent, RetryAt: now, At: now,
+	})
+	if err != nil {
+		w.sentNothing(s.Attempt.Attempt)
+	}
+	return err
+}
+
+// host is what load manners are kept towards.
+func host(l link.State) string {
+	u, err := url.Parse(l.TokenEndpoint)
+	if err != nil {
+		return l.TokenEndpoint
+	}
+	return u.Host
+}
+
+// client is a link's client as it is configured: a change lifts what was held
+// against it.
+func client(id uuid.UUID, l link.State) string {
+	return fmt.Sprintf("%s %d", id, l.ConfigVersion)
+}

@@ -1,0 +1,118 @@
+package refresh
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"outlink/domain"
+	"outlink/domain/answer"
+	"outlink/domain/grant"
+	"outlink/domain/provider"
+)
+
+// record is an answer in the journal: what it belongs to in clear, the answer
+// sealed.
+type record struct {
+	Key        domain.Key `json:"key"`
+	Generation uint64     `json:"generation"` // of the refresh token that was sent
+	SentAt     time.Time  `json:"sent_at"`
+	Sealed     []byte     `json:"sealed"`
+}
+
+// keep puts an answer on the disk before anybody reads it.
+func (a attempt) keep(raw answer.Raw) error {
+	plain, err := json.Marshal(raw)
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(record{
+		Key: a.key, Generation: a.credential.Issued.Generation, SentAt: a.Commands.Now().Add(-a.begun.elapsed()), Sealed: a.seal(plain),
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.Journal.Put(a.id, b); err != nil {
+		a.Log.Error("an answer could not be journalled; it goes to the vault all the same", "grant", a.key.Grant, "attempt", a.id, "error", err)
+		return err
+	}
+	return nil
+}
+
+// Replay settles the answers that an earlier life of this node kept. It runs
+// before any other work. An answer that cannot be settled stays in the journal.
+func (w *Worker) Replay(ctx context.Context) error {
+	for id, b := range w.Journal.All() {
+		err := w.replay(ctx, id, b)
+		if domain.CodeOf(err) == domain.Unavailable || ctx.Err() != nil {
+			return fmt.Errorf("replay the journal: %w", err)
+		}
+		if err != nil {
+			w.Log.Error("an answer stays in the journal", "attempt", id, "error", err)
+		}
+	}
+	return nil
+}
+
+// replayOpen settles the kept answer of an open attempt, if there is one and
+// nobody here is at it.
+func (w *Worker) replayOpen(ctx context.Context, a *grant.Attempt) (done bool, err error) {
+	if !w.died(a) {
+		return false, nil
+	}
+	b, ok := w.Journal.All()[a.Attempt]
+	if !ok {
+		return false, nil
+	}
+	return true, w.replay(ctx, a.Attempt, b)
+}
+
+func (w *Worker) replay(ctx context.Context, id uuid.UUID, b []byte) error {
+	var r record
+	if err := json.Unmarshal(b, &r); err != nil {
+		return fmt.Errorf("decode a journalled answer: %w", err)
+	}
+	at, err := w.Commands.Grants.Load(ctx, r.Key)
+	if err != nil {
+		return err
+	}
+	if at.State.Knows(id) {
+		w.Journal.Drop(id)
+		return nil
+	}
+	plain, err := w.Vault.OpenAnswer(ctx, r.Key, id, r.Sealed)
+	if domain.CodeOf(err) == domain.FailedPrecondition { // shredded with its grant
+		w.Journal.Drop(id)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var raw answer.Raw
+	if err := json.Unmarshal(plain, &raw); err != nil {
+		return fmt.Errorf("decode the answer to attempt %s", id) // the error would quote it
+	}
+	return w.settleKept(ctx, id, r, at.State, raw)
+}
+
+func (w *Worker) settleKept(ctx context.Context, id uuid.UUID, r record, s grant.State, raw answer.Raw) error {
+	l, err := w.Commands.Links.Load(ctx, domain.Key{Link: r.Key.Link})
+	if err != nil {
+		return err
+	}
+	registration := provider.Registration{RevocationEndpoint: l.State.RevocationEndpoint}
+	if registration.Provider, err = w.Commands.Catalogue.Get(l.State.Provider); err != nil {
+		return err
+	}
+	if known, err := w.Commands.Registration(ctx, r.Key.Link, l.State); err == nil {
+		registration = known // a deleted link has no client secret any more
+	}
+	a := attempt{Worker: w, key: r.Key, id: id, header: w.header(), state: s, link: l.State, registration: registration}
+	a.credential.Issued.Generation = r.Generation
+	ans := w.Endpoint.Read(registration, raw)
+	ans.SentAt = r.SentAt
+	return a.settle(ctx, ans)
+}
