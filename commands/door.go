@@ -230,7 +230,7 @@ func commandID(body []byte) (uuid.UUID, error) {
 		CommandID json.RawMessage `json:"command_id"`
 	}
 	if json.Unmarshal(body, &h) != nil || len(h.CommandID) == 0 {
-		return uuid.Nil, nil // the strict decoder says what is wrong
+		return uuid.Nil, nil //nolint:nilerr // the strict decoder says what is wrong
 	}
 	var id uuid.UUID
 	if json.Unmarshal(h.CommandID, &id) != nil {

@@ -52,7 +52,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		var poison *PoisonError
 		switch {
 		case ctx.Err() != nil, err == nil:
-			return nil
+			return nil //nolint:nilerr // it was told to end
 		case errors.As(err, &poison):
 			r.stop(ctx, poison)
 			return poison

@@ -38,7 +38,7 @@ func (a *app) grantCommands() *cobra.Command {
 
 func (a *app) grantAuthorize() *cobra.Command {
 	var subject string
-	c := &cobra.Command{Use: "authorize LINK", Short: "Begin an authorization and print the URL to open", Args: exactly(1, "a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
+	c := &cobra.Command{Use: "authorize LINK", Short: "Begin an authorization and print the URL to open", Args: one("a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
 		return a.do(cmd, "BeginAuthorization", func(ctx context.Context, c client.Client) (any, error) {
 			id, err := linkID(ctx, c, args[0])
 			return commands.BeginAuthorization{Header: a.header(""), Link: id, Subject: subject}, err
@@ -60,7 +60,7 @@ type tokenFile struct {
 
 func (a *app) grantImport() *cobra.Command {
 	var subject, file string
-	c := &cobra.Command{Use: "import LINK", Short: "Import a token that another system held", Args: exactly(1, "a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
+	c := &cobra.Command{Use: "import LINK", Short: "Import a token that another system held", Args: one("a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
 		raw, err := a.secretFile(file)
 		if err != nil {
 			return err
@@ -95,7 +95,7 @@ func (a *app) grantImport() *cobra.Command {
 
 func (a *app) grantList() *cobra.Command {
 	var after string
-	c := &cobra.Command{Use: "ls LINK", Short: "List a link's grants", Args: exactly(1, "a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
+	c := &cobra.Command{Use: "ls LINK", Short: "List a link's grants", Args: one("a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
 		var list queries.GrantList
 		err := a.with(cmd, func(ctx context.Context, c client.Client) error {
 			id, err := linkID(ctx, c, args[0])
@@ -132,7 +132,7 @@ func (a *app) showGrant(cmd *cobra.Command, id string) (v queries.GrantView, err
 }
 
 func (a *app) grantShow() *cobra.Command {
-	return &cobra.Command{Use: "show GRANT", Short: "Show a grant", Args: exactly(1, "a grant's id"), RunE: func(cmd *cobra.Command, args []string) error {
+	return &cobra.Command{Use: "show GRANT", Short: "Show a grant", Args: one("a grant's id"), RunE: func(cmd *cobra.Command, args []string) error {
 		v, err := a.showGrant(cmd, args[0])
 		if err != nil {
 			return err
@@ -148,7 +148,7 @@ func (a *app) grantShow() *cobra.Command {
 func (a *app) onGrant(use, name, short string, destructive bool, body func(commands.Header, commands.GrantRef) any) *cobra.Command {
 	var reason string
 	var yes bool
-	c := &cobra.Command{Use: use + " GRANT", Short: short, Args: exactly(1, "a grant's id"), RunE: func(cmd *cobra.Command, args []string) error {
+	c := &cobra.Command{Use: use + " GRANT", Short: short, Args: one("a grant's id"), RunE: func(cmd *cobra.Command, args []string) error {
 		if destructive && !yes {
 			return domain.Errorf(domain.FailedPrecondition, "%s cannot be undone; repeat it with --yes", cmd.CommandPath())
 		}
@@ -171,7 +171,7 @@ func (a *app) tokenCommands() *cobra.Command {
 	c := &cobra.Command{Use: "token", Short: "Access tokens"}
 	var subject string
 	var minTTL time.Duration
-	get := &cobra.Command{Use: "get LINK", Short: "Print a valid access token of a link", Args: exactly(1, "a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
+	get := &cobra.Command{Use: "get LINK", Short: "Print a valid access token of a link", Args: one("a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
 		var t client.Token
 		err := a.with(cmd, func(ctx context.Context, c client.Client) error {
 			id, err := linkID(ctx, c, args[0])

@@ -139,7 +139,7 @@ func (a *app) linkList() *cobra.Command {
 }
 
 func (a *app) linkShow() *cobra.Command {
-	return &cobra.Command{Use: "show LINK", Short: "Show a link, by id or name", Args: exactly(1, "a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
+	return &cobra.Command{Use: "show LINK", Short: "Show a link, by id or name", Args: one("a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
 		var v queries.LinkView
 		err := a.with(cmd, func(ctx context.Context, c client.Client) (err error) {
 			v, err = find(ctx, c, args[0])
@@ -161,7 +161,7 @@ func (a *app) linkShow() *cobra.Command {
 func (a *app) linkUpdate() *cobra.Command {
 	var name, clientID, scopes, authz, token, revocation, issuer, style string
 	var version int64
-	c := &cobra.Command{Use: "update LINK", Short: "Change a link's configuration", Args: exactly(1, "a link's id or name")}
+	c := &cobra.Command{Use: "update LINK", Short: "Change a link's configuration", Args: one("a link's id or name")}
 	f := c.Flags()
 	f.StringVar(&name, "name", "", "new name")
 	f.StringVar(&clientID, "client-id", "", "new client id")
@@ -201,7 +201,7 @@ func given[T any](is bool, to **T, value T) {
 
 func (a *app) linkReplaceSecret() *cobra.Command {
 	var file string
-	c := &cobra.Command{Use: "replace-secret LINK", Short: "Give a link a new client secret", Args: exactly(1, "a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
+	c := &cobra.Command{Use: "replace-secret LINK", Short: "Give a link a new client secret", Args: one("a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
 		s, err := a.secretFile(file)
 		if err != nil {
 			return err
@@ -240,7 +240,7 @@ func (a *app) linkDelete() *cobra.Command {
 func (a *app) onLink(use, name, short string, destructive bool, body func(commands.Header, uuid.UUID) any) *cobra.Command {
 	var reason string
 	var yes bool
-	c := &cobra.Command{Use: use + " LINK", Short: short, Args: exactly(1, "a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
+	c := &cobra.Command{Use: use + " LINK", Short: short, Args: one("a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
 		if destructive && !yes {
 			return domain.Errorf(domain.FailedPrecondition, "%s cannot be undone; repeat it with --yes", cmd.CommandPath())
 		}

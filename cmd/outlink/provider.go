@@ -39,7 +39,7 @@ func (a *app) providerList() *cobra.Command {
 }
 
 func (a *app) providerShow() *cobra.Command {
-	return &cobra.Command{Use: "show PROVIDER", Short: "Show a provider", Args: exactly(1, "a provider's key"), RunE: func(cmd *cobra.Command, args []string) error {
+	return &cobra.Command{Use: "show PROVIDER", Short: "Show a provider", Args: one("a provider's key"), RunE: func(cmd *cobra.Command, args []string) error {
 		list, err := a.providers(cmd)
 		if err != nil {
 			return err

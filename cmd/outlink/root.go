@@ -121,10 +121,10 @@ func (a *app) environment(cmd *cobra.Command) error {
 
 func usage(message string) error { return fmt.Errorf("%s: %w", message, errUsage) }
 
-// exactly is cobra.ExactArgs with an error of ours.
-func exactly(n int, what string) cobra.PositionalArgs {
+// one is cobra.ExactArgs(1) with an error of ours.
+func one(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != n {
+		if len(args) != 1 {
 			return usage(fmt.Sprintf("%s takes %s; see: %s --help", cmd.CommandPath(), what, cmd.CommandPath()))
 		}
 		return nil

@@ -21,11 +21,10 @@ import (
 // settings are the flags of a node.
 type settings struct {
 	node.Config
-	namespace string
-	prefixes  []string
+	prefixes []string
 }
 
-func (s *settings) flags(c *cobra.Command, a *app) {
+func (s *settings) flags(c *cobra.Command) {
 	host, _ := os.Hostname()
 	f := c.Flags()
 	f.StringVar(&s.Database, "database", "sqlite:outlink.db", "the read model: postgres://… (CockroachDB, PostgreSQL) or sqlite:PATH")
@@ -57,7 +56,7 @@ func (s *settings) config(a *app) (node.Config, error) {
 
 func (a *app) logger() *slog.Logger {
 	if isTerminal(a.err) {
-		return slog.New(tint.NewHandler(a.err, &tint.Options{TimeFormat: time.TimeOnly}))
+		return slog.New(tint.NewTextHandler(a.err, &tint.Options{TimeFormat: time.TimeOnly}))
 	}
 	return slog.New(slog.NewJSONHandler(a.err, nil))
 }
@@ -75,7 +74,7 @@ func (a *app) serve() *cobra.Command {
 		}
 		return n.Run(cmd.Context(), func() { fmt.Fprintf(a.err, "outlink node %s serves %v at %s\n", config.Name, config.Roles, n.URL()) })
 	}}
-	s.flags(c, a)
+	s.flags(c)
 	return c
 }
 
@@ -95,7 +94,7 @@ func (a *app) migrate() *cobra.Command {
 		fmt.Fprintln(a.err, "streams, buckets, consumers and tables are in place")
 		return nil
 	}}
-	s.flags(c, a)
+	s.flags(c)
 	return c
 }
 

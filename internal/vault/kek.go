@@ -69,5 +69,12 @@ func createKEKFile(path string) error {
 	if err := errors.Join(tmp.Sync(), tmp.Close()); err != nil {
 		return err
 	}
-	return os.Link(tmp.Name(), path) // fails if somebody was faster: then theirs counts
+	if err := os.Link(tmp.Name(), path); err != nil { // somebody was faster: then theirs counts
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close()) // a key that is lost to a power failure is lost with all it wrapped
 }

@@ -147,7 +147,7 @@ func (a attempt) degrade(ctx context.Context, ans answer.Answer) error {
 
 // retry ends the attempt with a time for the next one.
 func (a attempt) retry(ctx context.Context, ans answer.Answer, why grant.DeferReason, wait time.Duration) error {
-	if reason, over := a.givesUp(ans, why); over {
+	if reason, over := a.givesUp(why); over {
 		return a.reauthorize(ctx, ans, reason)
 	}
 	if a.unreachable(ans) {
@@ -181,7 +181,7 @@ func (a attempt) unreachable(ans answer.Answer) bool {
 // givesUp reports whether nothing but a person's consent is expected to help: a
 // provider that was asked for a week, or past the refresh token's own end, and
 // gave no token. What is the link's trouble or never left this node does not count.
-func (a attempt) givesUp(ans answer.Answer, why grant.DeferReason) (grant.Reason, bool) {
+func (a attempt) givesUp(why grant.DeferReason) (grant.Reason, bool) {
 	if why == grant.LinkTrouble || why == grant.NotSent || a.state.Credential == nil {
 		return "", false
 	}

@@ -115,7 +115,7 @@ func (w *Worker) Handle(ctx context.Context, key domain.Key) error {
 	if !w.due(at.State, l.State, now) {
 		return w.notYet(ctx, key, at.State, now)
 	}
-	if l.State.Usable(key.Link) != nil {
+	if s := l.State.Status(); s == link.StatusDisabled || s == link.StatusDeleted {
 		return nil // whoever enables the link wakes its grants
 	}
 	if !at.State.Credential.Refreshable {
