@@ -20,7 +20,7 @@ import (
 
 func (a *app) grantCommands() *cobra.Command {
 	c := &cobra.Command{Use: "grant", Short: "Grants: authorizations of a link by a person"}
-	c.AddCommand(a.grantAuthorize(), a.grantImport(), a.grantList(), a.grantShow(),
+	c.AddCommand(a.grantAuthorize(), a.grantImport(), a.grantList(), a.grantShow(), a.grantExplain(),
 		a.onGrant("refresh", "RequestRefresh", "Renew a grant's token now", false, func(h commands.Header, r commands.GrantRef) any {
 			return commands.RequestRefresh{Header: h, GrantRef: r}
 		}),

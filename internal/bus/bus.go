@@ -79,6 +79,7 @@ func (n Namespace) Outcomes() string   { return n.stream("OUTCOMES") }
 const (
 	TimersConsumer   = "timers"   // EVENTS → schedules
 	ErasureConsumer  = "erasure"  // EVENTS → revocation at the provider, shredded keys
+	WakeConsumer     = "wake"     // EVENTS → grants that waited for their link
 	RefreshConsumer  = "refresh"  // TIMERS → renewals
 	CommandsConsumer = "commands" // SUBMITTED → decisions
 )
@@ -168,6 +169,7 @@ func (n Namespace) consumers() map[string][]jetstream.ConsumerConfig {
 	return map[string][]jetstream.ConsumerConfig{
 		n.Events(): {
 			durable(TimersConsumer, 30*time.Second, n.AllGrantEvents()),
+			durable(WakeConsumer, 30*time.Second, n.AllLinkEvents()),
 			durable(ErasureConsumer, AckWait, n.AllLinkEvents(), n.AllGrantEvents()),
 		},
 		n.Timers():    {durable(RefreshConsumer, AckWait, n.subject("expiring", ">"))},

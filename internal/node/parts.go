@@ -26,6 +26,7 @@ import (
 	"outlink/workers/refresh"
 	"outlink/workers/sweep"
 	"outlink/workers/timers"
+	"outlink/workers/wake"
 )
 
 // part is one long-running piece of a node.
@@ -55,7 +56,7 @@ func (n *Node) parts() []part {
 		}
 	}
 	if n.has(RoleTimers) {
-		parts = append(parts, part{"timers", n.runTimers}, part{"sweep", n.runSweep}, part{"erasure", n.runErasure})
+		parts = append(parts, part{"timers", n.runTimers}, part{"sweep", n.runSweep}, part{"erasure", n.runErasure}, part{"wake", n.runWake})
 	}
 	if n.has(RoleRefresh) {
 		parts = append(parts, part{"refresh", n.runRefresh})
@@ -151,11 +152,21 @@ func (n *Node) runErasure(ctx context.Context) error {
 	w := &erasure.Worker{
 		Commands: n.Commands, Endpoint: n.oauth, Vault: n.Vault, GrantsOf: n.grantsOf, Node: n.Name, Log: n.Log,
 	}
+	return n.eachEvent(ctx, bus.ErasureConsumer, w.Handle)
+}
+
+func (n *Node) runWake(ctx context.Context) error {
+	w := &wake.Worker{Read: n.store, Wake: n.Schedules().Set, Now: n.Commands.Now, Spread: n.Commands.Spread}
+	return n.eachEvent(ctx, bus.WakeConsumer, w.Handle)
+}
+
+// eachEvent hands the events of a durable consumer to a worker one by one.
+func (n *Node) eachEvent(ctx context.Context, consumer string, handle func(context.Context, domain.Record) error) error {
 	return eventlog.Durable{
-		JS: n.js, Stream: n.Namespace.Events(), Name: bus.ErasureConsumer, Batch: 50, Log: n.Log,
+		JS: n.js, Stream: n.Namespace.Events(), Name: consumer, Batch: 50, Log: n.Log,
 		Handle: func(ctx context.Context, batch []domain.Record) error {
 			for _, r := range batch {
-				if err := w.Handle(ctx, r); err != nil {
+				if err := handle(ctx, r); err != nil {
 					return err
 				}
 			}

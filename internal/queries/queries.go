@@ -45,6 +45,7 @@ var handlers = map[string]handler{
 	"ShowLink":         answer((*Service).ShowLink),
 	"ListGrants":       answer((*Service).ListGrants),
 	"ShowGrant":        answer((*Service).ShowGrant),
+	"ExplainGrant":     answer((*Service).ExplainGrant),
 	"ProjectionStatus": answer((*Service).ProjectionStatus),
 }
 
