@@ -21,7 +21,8 @@ import (
 // settings are the flags of a node.
 type settings struct {
 	node.Config
-	prefixes []string
+	prefixes      []string
+	webhookSecret string
 }
 
 func (s *settings) flags(c *cobra.Command) {
@@ -33,6 +34,8 @@ func (s *settings) flags(c *cobra.Command) {
 	f.StringVar(&s.KEKFile, "kek-file", "kek.json", "key encryption key: a Tink keyset in JSON, mode 0600")
 	f.StringVar(&s.JournalDir, "journal", "journal", "directory where answers of providers wait for the log; on a disk that outlives the process, one for each node")
 	f.Int64Var(&s.JournalSize, "journal-size", journal.DefaultSize, "bytes of the journal's file")
+	f.StringVar(&s.WebhookURL, "webhook-url", "", "where notices are sent, signed as Standard Webhooks says")
+	f.StringVar(&s.webhookSecret, "webhook-secret-file", "", "file with the secret that signs them: whsec_ and base64")
 	f.StringVar(&s.Name, "node", host, "this node's name")
 	f.StringSliceVar(&s.Roles, "roles", node.Roles(), "what this node does")
 	f.IntVar(&s.Replicas, "replicas", 1, "replicas of streams and buckets, when they are declared")
@@ -47,6 +50,13 @@ func (s *settings) config(a *app) (node.Config, error) {
 			return s.Config, usage(fmt.Sprintf("--allow-prefix %q is no address prefix", p))
 		}
 		s.AllowedPrefixes = append(s.AllowedPrefixes, prefix)
+	}
+	if s.webhookSecret != "" {
+		secret, err := a.secretFile(s.webhookSecret)
+		if err != nil {
+			return s.Config, err
+		}
+		s.WebhookSecret = secret
 	}
 	if err := s.Check(); err != nil {
 		return s.Config, usage(err.Error())

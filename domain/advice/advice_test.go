@@ -5,7 +5,7 @@ import (
 
 	"outlink/domain/grant"
 	"outlink/domain/link"
-	"outlink/internal/advice"
+	"outlink/domain/advice"
 )
 
 // Every trouble that a link or grant can be in has words of its own, and every

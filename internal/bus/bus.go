@@ -65,12 +65,16 @@ func (n Namespace) Expiring(link, grant uuid.UUID) string {
 	return n.subject("expiring", link.String(), grant.String())
 }
 func (n Namespace) Dead(kind string) string { return n.subject("dead", kind) }
+func (n Namespace) Notice(kind string, link uuid.UUID) string {
+	return n.subject("notice", kind, link.String())
+}
 
 // The streams and buckets.
 func (n Namespace) Events() string     { return n.stream("EVENTS") }
 func (n Namespace) Submitted() string  { return n.stream("SUBMITTED") }
 func (n Namespace) Timers() string     { return n.stream("TIMERS") }
 func (n Namespace) DeadStream() string { return n.stream("DEAD") }
+func (n Namespace) Notices() string    { return n.stream("NOTICES") }
 func (n Namespace) Vault() string      { return n.stream("VAULT") }
 func (n Namespace) Keys() string       { return n.stream("KEYS") }
 func (n Namespace) Outcomes() string   { return n.stream("OUTCOMES") }
@@ -80,6 +84,8 @@ const (
 	TimersConsumer   = "timers"   // EVENTS → schedules
 	ErasureConsumer  = "erasure"  // EVENTS → revocation at the provider, shredded keys
 	WakeConsumer     = "wake"     // EVENTS → grants that waited for their link
+	NoticesConsumer  = "notices"  // EVENTS → notices
+	WebhookConsumer  = "webhook"  // NOTICES → the operator's URL
 	RefreshConsumer  = "refresh"  // TIMERS → renewals
 	CommandsConsumer = "commands" // SUBMITTED → decisions
 )
@@ -146,6 +152,12 @@ func (n Namespace) streams(replicas int) []jetstream.StreamConfig {
 		Subjects:    []string{n.subject("dead", ">")},
 		Storage:     jetstream.FileStorage, Replicas: replicas,
 		MaxAge: 30 * 24 * time.Hour,
+	}, {
+		Name:        n.Notices(),
+		Description: "what a person should know; the message id of a repeat is the same",
+		Subjects:    []string{n.subject("notice", ">")},
+		Storage:     jetstream.FileStorage, Replicas: replicas,
+		MaxAge: 30 * 24 * time.Hour, Duplicates: time.Hour,
 	}}
 }
 
@@ -169,12 +181,29 @@ func (n Namespace) consumers() map[string][]jetstream.ConsumerConfig {
 	return map[string][]jetstream.ConsumerConfig{
 		n.Events(): {
 			durable(TimersConsumer, 30*time.Second, n.AllGrantEvents()),
+			durable(NoticesConsumer, 30*time.Second, n.AllLinkEvents(), n.AllGrantEvents()),
 			durable(WakeConsumer, 30*time.Second, n.AllLinkEvents()),
 			durable(ErasureConsumer, AckWait, n.AllLinkEvents(), n.AllGrantEvents()),
 		},
 		n.Timers():    {durable(RefreshConsumer, AckWait, n.subject("expiring", ">"))},
 		n.Submitted(): {durable(CommandsConsumer, AckWait)},
+		n.Notices():   {retried(WebhookConsumer, WebhookBackoff)},
 	}
+}
+
+// WebhookBackoff is how long after each failed delivery a notice is sent again,
+// as Standard Webhooks recommends; after the last one it is dead.
+var WebhookBackoff = []time.Duration{
+	5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
+	10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour,
+}
+
+// retried is a consumer whose messages come again by themselves, ever later.
+func retried(name string, backoff []time.Duration) jetstream.ConsumerConfig {
+	c := durable(name, 0)
+	c.BackOff, c.MaxDeliver = backoff, len(backoff)+1
+	c.DeliverPolicy = jetstream.DeliverNewPolicy // a receiver that is new is not told old news
+	return c
 }
 
 func durable(name string, ackWait time.Duration, filter ...string) jetstream.ConsumerConfig {

@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"outlink/domain"
 	"outlink/internal/bus"
+	"outlink/internal/webhook"
 )
 
 // The roles that a node may take.
@@ -36,6 +38,8 @@ type Config struct {
 	KEKFile         string         // Tink keyset in JSON, mode 0600
 	JournalDir      string         // where answers wait for the log; on a disk that outlives the process, and no other node's
 	JournalSize     int64          // bytes of its file; 0: the default
+	WebhookURL      string         // where notices are sent; empty: nowhere
+	WebhookSecret   domain.Secret  // to sign them (Standard Webhooks)
 	Name            string         // of the node, for people
 	Roles           []string       // subset of [Roles]
 	Replicas        int            // of streams and buckets, when they are declared
@@ -65,6 +69,11 @@ func (c Config) Check() error {
 	}
 	if c.JournalDir == "" && c.has(RoleRefresh) {
 		add("journal: give a directory on a disk that outlives the process; a node that refreshes needs one")
+	}
+	if c.WebhookURL != "" {
+		if _, err := webhook.New(c.WebhookURL, c.WebhookSecret); err != nil {
+			add("webhook: %w", err)
+		}
 	}
 	if len(c.Roles) == 0 {
 		add("roles: give at least one of %s", strings.Join(Roles(), ", "))

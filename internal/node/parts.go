@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"outlink/domain"
 	"outlink/internal/bus"
@@ -22,11 +19,6 @@ import (
 	"outlink/internal/web"
 	"outlink/projections"
 	"outlink/workers/authorize"
-	"outlink/workers/erasure"
-	"outlink/workers/refresh"
-	"outlink/workers/sweep"
-	"outlink/workers/timers"
-	"outlink/workers/wake"
 )
 
 // part is one long-running piece of a node.
@@ -56,7 +48,10 @@ func (n *Node) parts() []part {
 		}
 	}
 	if n.has(RoleTimers) {
-		parts = append(parts, part{"timers", n.runTimers}, part{"sweep", n.runSweep}, part{"erasure", n.runErasure}, part{"wake", n.runWake})
+		parts = append(parts, part{"timers", n.runTimers}, part{"sweep", n.runSweep}, part{"erasure", n.runErasure}, part{"wake", n.runWake}, part{"notices", n.runNotices})
+		if n.WebhookURL != "" {
+			parts = append(parts, part{"webhook", n.runWebhook})
+		}
 	}
 	if n.has(RoleRefresh) {
 		parts = append(parts, part{"refresh", n.runRefresh})
@@ -131,118 +126,6 @@ func (n *Node) runIntake(ctx context.Context) error {
 func (n *Node) runProjection(ctx context.Context, p projections.Projection) error {
 	e := projections.Engine{Projection: p, Feed: n.Feed, Store: notifying{n.store, n.advanced}, Log: n.Log}
 	return e.Run(ctx)
-}
-
-func (n *Node) runTimers(ctx context.Context) error {
-	w := &timers.Worker{Grants: n.Commands.Grants, Schedules: n.Schedules()}
-	return eventlog.Durable{
-		JS: n.js, Stream: n.Namespace.Events(), Name: bus.TimersConsumer, Batch: 500, Handle: w.Handle, Log: n.Log,
-	}.Run(ctx)
-}
-
-func (n *Node) runSweep(ctx context.Context) error {
-	w := &sweep.Worker{
-		Read: n.store, Wake: n.Schedules().Set, Now: n.Commands.Now, Log: n.Log,
-		Every: 15 * time.Second, Grace: 10 * time.Second,
-	}
-	return w.Run(ctx)
-}
-
-func (n *Node) runErasure(ctx context.Context) error {
-	w := &erasure.Worker{
-		Commands: n.Commands, Endpoint: n.oauth, Vault: n.Vault, GrantsOf: n.grantsOf, Node: n.Name, Log: n.Log,
-	}
-	return n.eachEvent(ctx, bus.ErasureConsumer, w.Handle)
-}
-
-func (n *Node) runWake(ctx context.Context) error {
-	w := &wake.Worker{Read: n.store, Wake: n.Schedules().Set, Now: n.Commands.Now, Spread: n.Commands.Spread}
-	return n.eachEvent(ctx, bus.WakeConsumer, w.Handle)
-}
-
-// eachEvent hands the events of a durable consumer to a worker one by one.
-func (n *Node) eachEvent(ctx context.Context, consumer string, handle func(context.Context, domain.Record) error) error {
-	return eventlog.Durable{
-		JS: n.js, Stream: n.Namespace.Events(), Name: consumer, Batch: 50, Log: n.Log,
-		Handle: func(ctx context.Context, batch []domain.Record) error {
-			for _, r := range batch {
-				if err := handle(ctx, r); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
-	}.Run(ctx)
-}
-
-// grantsOf lists the grants that a link ever had, by their subjects in the log.
-func (n *Node) grantsOf(ctx context.Context, id uuid.UUID) ([]domain.Key, error) {
-	info, err := n.events.Info(ctx, jetstream.WithSubjectFilter(n.Namespace.GrantsOf(id)))
-	if err != nil {
-		return nil, err
-	}
-	var keys []domain.Key
-	for subject := range info.State.Subjects {
-		grantID, err := uuid.Parse(subject[strings.LastIndexByte(subject, '.')+1:])
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, domain.Key{Link: id, Grant: grantID})
-	}
-	return keys, nil
-}
-
-func (n *Node) runRefresh(ctx context.Context) error {
-	w := &refresh.Worker{
-		Commands: n.Commands, Endpoint: n.oauth, Journal: n.journal, Vault: n.Vault, Gates: refresh.NoGates{},
-		Later: n.Schedules().Set, Node: n.Name, Boot: n.boot, Log: n.Log,
-	}
-	if err := w.Replay(ctx); err != nil {
-		return err
-	}
-	if err := n.caughtUp(ctx); err != nil {
-		n.Log.Warn("the read model is behind; open attempts of an earlier life wait for their lease", "error", err)
-	} else if err := w.Recover(ctx, n.store); err != nil {
-		return err
-	}
-	return jobs.Consumer{
-		Connect: n.dial, Stream: n.Namespace.Timers(), Durable: bus.RefreshConsumer, Parallel: 16, Drain: drain, Log: n.Log,
-		Handle: func(ctx context.Context, j jobs.Job) error {
-			key, err := expiring(j.Subject)
-			if err != nil {
-				return &jobs.Dead{Reason: err}
-			}
-			err = w.Handle(ctx, key)
-			switch domain.CodeOf(err) {
-			case domain.Unavailable, domain.Internal, domain.Conflict:
-				return err // tried again
-			}
-			if err != nil { // the grant or link changed meanwhile: nothing is due any more
-				n.Log.Info("nothing to refresh", "grant", key.Grant, "why", err)
-			}
-			return nil
-		},
-		SetAside: func(_ context.Context, j jobs.Job, d *jobs.Dead) error {
-			n.Log.Error("an expiry event names no grant", "subject", j.Subject, "error", d.Reason)
-			return nil
-		},
-	}.Run(ctx)
-}
-
-// caughtUp waits, within reason, until the read model has seen the log as it is
-// now.
-func (n *Node) caughtUp(ctx context.Context) error {
-	return n.queries().Wait(ctx, queries.Freshness{Fresh: true})
-}
-
-func expiring(subject string) (domain.Key, error) {
-	tokens := strings.Split(subject, ".")
-	if len(tokens) < 2 {
-		return domain.Key{}, errors.New("the subject is too short")
-	}
-	linkID, err1 := uuid.Parse(tokens[len(tokens)-2])
-	grantID, err2 := uuid.Parse(tokens[len(tokens)-1])
-	return domain.Key{Link: linkID, Grant: grantID}, errors.Join(err1, err2)
 }
 
 // handler is everything that HTTP serves.

@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"outlink/domain/advice"
 	"outlink/domain/grant"
-	"outlink/internal/advice"
 	"outlink/projections"
 )
 

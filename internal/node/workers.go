@@ -1,0 +1,178 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"outlink/domain"
+	"outlink/internal/bus"
+	"outlink/internal/eventlog"
+	"outlink/internal/jobs"
+	"outlink/internal/queries"
+	"outlink/internal/webhook"
+	"outlink/workers/erasure"
+	"outlink/workers/notify"
+	"outlink/workers/refresh"
+	"outlink/workers/sweep"
+	"outlink/workers/timers"
+	"outlink/workers/wake"
+)
+
+func (n *Node) runTimers(ctx context.Context) error {
+	w := &timers.Worker{Grants: n.Commands.Grants, Schedules: n.Schedules()}
+	return eventlog.Durable{
+		JS: n.js, Stream: n.Namespace.Events(), Name: bus.TimersConsumer, Batch: 500, Handle: w.Handle, Log: n.Log,
+	}.Run(ctx)
+}
+
+func (n *Node) runSweep(ctx context.Context) error {
+	w := &sweep.Worker{
+		Read: n.store, Wake: n.Schedules().Set, Now: n.Commands.Now, Log: n.Log,
+		Every: 15 * time.Second, Grace: 10 * time.Second,
+	}
+	return w.Run(ctx)
+}
+
+func (n *Node) runErasure(ctx context.Context) error {
+	w := &erasure.Worker{
+		Commands: n.Commands, Endpoint: n.oauth, Vault: n.Vault, GrantsOf: n.grantsOf, Node: n.Name, Log: n.Log,
+	}
+	return n.eachEvent(ctx, bus.ErasureConsumer, w.Handle)
+}
+
+func (n *Node) runWake(ctx context.Context) error {
+	w := &wake.Worker{Read: n.store, Wake: n.Schedules().Set, Now: n.Commands.Now, Spread: n.Commands.Spread}
+	return n.eachEvent(ctx, bus.WakeConsumer, w.Handle)
+}
+
+func (n *Node) runNotices(ctx context.Context) error {
+	w := &notify.Worker{Links: n.Commands.Links, Grants: n.Commands.Grants, Publish: n.publishNotice, Now: n.Commands.Now}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return n.eachEvent(ctx, bus.NoticesConsumer, w.Handle) })
+	group.Go(func() error {
+		tick := time.NewTicker(time.Minute)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case now := <-tick.C:
+				if err := w.Close(ctx, now); err != nil {
+					n.Log.Warn("a summary of notices could not be published", "error", err)
+				}
+			}
+		}
+	})
+	return group.Wait()
+}
+
+func (n *Node) publishNotice(ctx context.Context, notice notify.Notice) error {
+	body, err := json.Marshal(notice)
+	if err != nil {
+		return err
+	}
+	_, err = n.js.Publish(ctx, n.Namespace.Notice(string(notice.Kind), notice.Link), body, jetstream.WithMsgID(notice.ID.String()))
+	return err
+}
+
+func (n *Node) runWebhook(ctx context.Context) error {
+	sender, err := webhook.New(n.WebhookURL, n.WebhookSecret)
+	if err != nil {
+		return err
+	}
+	return webhook.Delivery{
+		JS: n.js, Stream: n.Namespace.Notices(), Consumer: bus.WebhookConsumer, Dead: n.Namespace.Dead("notice"), Sender: sender, Log: n.Log,
+	}.Run(ctx)
+}
+
+// eachEvent hands the events of a durable consumer to a worker one by one.
+func (n *Node) eachEvent(ctx context.Context, consumer string, handle func(context.Context, domain.Record) error) error {
+	return eventlog.Durable{
+		JS: n.js, Stream: n.Namespace.Events(), Name: consumer, Batch: 50, Log: n.Log,
+		Handle: func(ctx context.Context, batch []domain.Record) error {
+			for _, r := range batch {
+				if err := handle(ctx, r); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}.Run(ctx)
+}
+
+// grantsOf lists the grants that a link ever had, by their subjects in the log.
+func (n *Node) grantsOf(ctx context.Context, id uuid.UUID) ([]domain.Key, error) {
+	info, err := n.events.Info(ctx, jetstream.WithSubjectFilter(n.Namespace.GrantsOf(id)))
+	if err != nil {
+		return nil, err
+	}
+	var keys []domain.Key
+	for subject := range info.State.Subjects {
+		grantID, err := uuid.Parse(subject[strings.LastIndexByte(subject, '.')+1:])
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, domain.Key{Link: id, Grant: grantID})
+	}
+	return keys, nil
+}
+
+func (n *Node) runRefresh(ctx context.Context) error {
+	w := &refresh.Worker{
+		Commands: n.Commands, Endpoint: n.oauth, Journal: n.journal, Vault: n.Vault, Gates: refresh.NoGates{},
+		Later: n.Schedules().Set, Node: n.Name, Boot: n.boot, Log: n.Log,
+	}
+	if err := w.Replay(ctx); err != nil {
+		return err
+	}
+	if err := n.caughtUp(ctx); err != nil {
+		n.Log.Warn("the read model is behind; open attempts of an earlier life wait for their lease", "error", err)
+	} else if err := w.Recover(ctx, n.store); err != nil {
+		return err
+	}
+	return jobs.Consumer{
+		Connect: n.dial, Stream: n.Namespace.Timers(), Durable: bus.RefreshConsumer, Parallel: 16, Drain: drain, Log: n.Log,
+		Handle: func(ctx context.Context, j jobs.Job) error {
+			key, err := expiring(j.Subject)
+			if err != nil {
+				return &jobs.Dead{Reason: err}
+			}
+			err = w.Handle(ctx, key)
+			switch domain.CodeOf(err) {
+			case domain.Unavailable, domain.Internal, domain.Conflict:
+				return err // tried again
+			}
+			if err != nil { // the grant or link changed meanwhile: nothing is due any more
+				n.Log.Info("nothing to refresh", "grant", key.Grant, "why", err)
+			}
+			return nil
+		},
+		SetAside: func(_ context.Context, j jobs.Job, d *jobs.Dead) error {
+			n.Log.Error("an expiry event names no grant", "subject", j.Subject, "error", d.Reason)
+			return nil
+		},
+	}.Run(ctx)
+}
+
+// caughtUp waits, within reason, until the read model has seen the log as it is
+// now.
+func (n *Node) caughtUp(ctx context.Context) error {
+	return n.queries().Wait(ctx, queries.Freshness{Fresh: true})
+}
+
+func expiring(subject string) (domain.Key, error) {
+	tokens := strings.Split(subject, ".")
+	if len(tokens) < 2 {
+		return domain.Key{}, errors.New("the subject is too short")
+	}
+	linkID, err1 := uuid.Parse(tokens[len(tokens)-2])
+	grantID, err2 := uuid.Parse(tokens[len(tokens)-1])
+	return domain.Key{Link: linkID, Grant: grantID}, errors.Join(err1, err2)
+}

@@ -1,0 +1,83 @@
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Delivery sends the messages of a durable consumer. One that fails comes again
+// by the consumer's own backoff; the last failure sets it aside.
+type Delivery struct {
+	JS       jetstream.JetStream
+	Stream   string
+	Consumer string
+	Dead     string // subject of what is set aside
+	Sender   *Sender
+	Log      *slog.Logger
+}
+
+// Run delivers until the context ends.
+func (d Delivery) Run(ctx context.Context) error {
+	consumer, err := d.JS.Consumer(ctx, d.Stream, d.Consumer)
+	if err != nil {
+		return fmt.Errorf("look up consumer %s: %w", d.Consumer, err)
+	}
+	it, err := consumer.Messages(jetstream.PullMaxMessages(16))
+	if err != nil {
+		return fmt.Errorf("consume %s: %w", d.Consumer, err)
+	}
+	defer it.Stop()
+	for {
+		m, err := it.Next(jetstream.NextContext(ctx))
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("consume %s: %w", d.Consumer, err)
+		}
+		if err := d.deliver(ctx, m, consumer.CachedInfo().Config.MaxDeliver); err != nil && ctx.Err() == nil {
+			d.Log.Warn("a notice was not delivered", "subject", m.Subject(), "error", err)
+		}
+	}
+}
+
+func (d Delivery) deliver(ctx context.Context, m jetstream.Msg, most int) error {
+	about, err := m.Metadata()
+	if err != nil {
+		return err
+	}
+	var head struct {
+		ID   string    `json:"id"`
+		Kind string    `json:"kind"`
+		At   time.Time `json:"at"`
+	}
+	if err := json.Unmarshal(m.Data(), &head); err != nil {
+		return errors.Join(err, d.setAside(ctx, m, "the notice is not readable"))
+	}
+	err = d.Sender.Send(ctx, head.ID, "outlink."+head.Kind, head.At, m.Data())
+	switch {
+	case err == nil:
+		return m.Ack()
+	case errors.Is(err, ErrGone), about.NumDelivered >= uint64(most):
+		return errors.Join(err, d.setAside(ctx, m, err.Error()))
+	}
+	return fmt.Errorf("try %d of %d: %w", about.NumDelivered, most, err)
+}
+
+func (d Delivery) setAside(ctx context.Context, m jetstream.Msg, reason string) error {
+	dead := nats.NewMsg(d.Dead)
+	dead.Data = m.Data()
+	dead.Header.Set("Outlink-Dead-Subject", m.Subject())
+	dead.Header.Set("Outlink-Dead-Reason", reason)
+	if _, err := d.JS.PublishMsg(ctx, dead); err != nil {
+		return fmt.Errorf("set a notice aside: %w", err)
+	}
+	return m.Term()
+}
