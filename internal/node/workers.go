@@ -19,6 +19,7 @@ import (
 	"outlink/internal/webhook"
 	"outlink/workers/erasure"
 	"outlink/workers/notify"
+	"outlink/workers/pace"
 	"outlink/workers/refresh"
 	"outlink/workers/sweep"
 	"outlink/workers/timers"
@@ -126,7 +127,7 @@ func (n *Node) grantsOf(ctx context.Context, id uuid.UUID) ([]domain.Key, error)
 
 func (n *Node) runRefresh(ctx context.Context) error {
 	w := &refresh.Worker{
-		Commands: n.Commands, Endpoint: n.oauth, Journal: n.journal, Vault: n.Vault, Gates: refresh.NoGates{},
+		Commands: n.Commands, Endpoint: n.oauth, Journal: n.journal, Vault: n.Vault, Gates: &pace.Gates{},
 		Later: n.Schedules().Set, Node: n.Name, Boot: n.boot, Log: n.Log,
 	}
 	if err := w.Replay(ctx); err != nil {
@@ -138,7 +139,7 @@ func (n *Node) runRefresh(ctx context.Context) error {
 		return err
 	}
 	return jobs.Consumer{
-		Connect: n.dial, Stream: n.Namespace.Timers(), Durable: bus.RefreshConsumer, Parallel: 16, Drain: drain, Log: n.Log,
+		Connect: n.dial, Stream: n.Namespace.Timers(), Durable: bus.RefreshConsumer, Parallel: 64, Drain: drain, Log: n.Log,
 		Handle: func(ctx context.Context, j jobs.Job) error {
 			key, err := expiring(j.Subject)
 			if err != nil {

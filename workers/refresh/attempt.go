@@ -15,6 +15,7 @@ import (
 	"outlink/domain/grant"
 	"outlink/domain/link"
 	"outlink/domain/provider"
+	"outlink/workers/pace"
 )
 
 // attempt is one try to refresh, between its lease and its end.
@@ -61,7 +62,7 @@ func (w *Worker) refresh(ctx context.Context, key domain.Key, s grant.State, c c
 		return w.Later(ctx, key, w.Commands.Now().Add(15*time.Second+w.jitter(15*time.Second)))
 	}
 	defer release()
-	done, wait := w.Gates.Enter(host(l), client(key.Link, l), !s.RequestedAt.IsZero())
+	done, wait := w.Gates.Enter(pace.Request{Host: host(l), Client: client(key.Link, l), Grant: key.Grant, Urgent: !s.RequestedAt.IsZero()})
 	if wait > 0 {
 		return w.Later(ctx, key, w.Commands.Now().Add(wait))
 	}

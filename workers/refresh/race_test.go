@@ -15,11 +15,13 @@ import (
 
 	"outlink/commands"
 	"outlink/domain"
+	"outlink/domain/answer"
 	"outlink/domain/grant"
 	"outlink/domain/link"
 	"outlink/internal/journal"
 	"outlink/internal/oauth"
 	"outlink/internal/testenv"
+	"outlink/workers/pace"
 	"outlink/workers/refresh"
 )
 
@@ -82,7 +84,7 @@ func newWorld(t *testing.T, nodes, grants int) *world {
 		w.svc = n.Commands
 		w.workers = append(w.workers, &refresh.Worker{
 			Commands: n.Commands, Endpoint: oauth.New(oauth.Options{Loopback: true}), Node: n.Name, Boot: uuid.New(),
-			Journal: openJournal(t), Vault: n.Vault, Gates: refresh.NoGates{},
+			Journal: openJournal(t), Vault: n.Vault, Gates: open{},
 			Later: func(context.Context, domain.Key, time.Time) error { return nil }, Log: slog.New(slog.DiscardHandler),
 		})
 	}
@@ -112,6 +114,14 @@ func newWorld(t *testing.T, nodes, grants int) *world {
 	}
 	return w
 }
+
+// open lets everything through: these tests are not about manners.
+type open struct{}
+
+func (open) Enter(pace.Request) (func(answer.Class, time.Duration), time.Duration) {
+	return func(answer.Class, time.Duration) {}, 0
+}
+func (open) Suspicious(string) bool { return false }
 
 func openJournal(t *testing.T) *journal.Journal {
 	t.Helper()

@@ -23,6 +23,7 @@ import (
 	"outlink/domain/link"
 	"outlink/domain/provider"
 	"outlink/projections"
+	"outlink/workers/pace"
 )
 
 // The times of the protocol.
@@ -69,7 +70,7 @@ type Vault interface {
 type Gates interface {
 	// Enter asks to send now. A wait says when to come back instead; otherwise
 	// done must be called with what came, or with "" when nothing was sent.
-	Enter(host, client string, urgent bool) (done func(answer.Class, time.Duration), wait time.Duration)
+	Enter(r pace.Request) (done func(answer.Class, time.Duration), wait time.Duration)
 
 	// Suspicious reports that so many grants of a host are refused at once that
 	// it is hardly their fault.

@@ -1,0 +1,143 @@
+// Package pace keeps one node's manners towards token endpoints: how fast, how
+// many at once, and when not at all.
+//
+// It knows no grant and sends nothing. A caller that must wait is told for how
+// long and holds nothing meanwhile, so that a hundred thousand can wait at once.
+// Every number here is this node's own: nodes do not talk about it, the
+// provider's answers tell each of them.
+package pace
+
+import (
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"outlink/domain/answer"
+)
+
+// Request is one token request that somebody wants to send.
+type Request struct {
+	Host   string    // of the token endpoint, with its port
+	Client string    // the client as it is configured: a changed one is another
+	Grant  uuid.UUID // keeps its place in the queue
+	Urgent bool      // a reader waits for it
+}
+
+// Gates are the gates of all hosts and clients. The zero value is ready.
+type Gates struct {
+	mu      sync.Mutex
+	hosts   map[string]*host
+	clients map[string]*client
+	swept   time.Time
+}
+
+// idle is how long a host or client is remembered that nobody asks for.
+const idle = time.Hour
+
+// Enter asks to send now. A positive wait says when to come back instead; else
+// done must be called once, with what came of the request, or with the empty
+// class when it was not sent after all.
+func (g *Gates) Enter(r Request) (done func(class answer.Class, retryAfter time.Duration), wait time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	g.sweep(now)
+	h, c := g.host(r.Host, now), g.client(r.Client, now)
+	if wait := c.wait(now); wait > 0 {
+		return nil, wait
+	}
+	if wait := h.enter(r, now); wait > 0 {
+		return nil, wait
+	}
+	c.enter(now)
+	return func(class answer.Class, retryAfter time.Duration) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		now := time.Now()
+		h.leave(class, retryAfter, now)
+		c.leave(class, now)
+	}, 0
+}
+
+// Suspicious reports that so many grants of a host were refused of late that it
+// is hardly their own fault: more than one in a hundred, and at least twenty,
+// within ten minutes. It holds for ten minutes.
+func (g *Gates) Suspicious(name string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	h := g.hosts[name]
+	return h != nil && time.Now().Before(h.suspiciousUntil)
+}
+
+// State is a host's gate as it is now.
+type State struct {
+	Host        string
+	Rate        float64 // requests a second
+	Concurrency int     // requests at once
+	InFlight    int
+	Waiting     int
+	ClosedUntil time.Time // zero: open
+	Reason      string    // why it is closed: "rate_limited" or "breaker"
+}
+
+// States tells all hosts' gates, for status pages and metrics.
+func (g *Gates) States() []State {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	all := make([]State, 0, len(g.hosts))
+	for name, h := range g.hosts {
+		s := State{Host: name, Rate: h.pace(now), Concurrency: int(h.window), InFlight: h.inFlight, Waiting: len(h.slots)}
+		if now.Before(h.closedUntil) {
+			s.ClosedUntil, s.Reason = h.closedUntil, h.reason
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+func (g *Gates) host(name string, now time.Time) *host {
+	h := g.hosts[name]
+	if h == nil {
+		if g.hosts == nil {
+			g.hosts = map[string]*host{}
+		}
+		h = newHost(now)
+		g.hosts[name] = h
+	}
+	h.used = now
+	return h
+}
+
+func (g *Gates) client(name string, now time.Time) *client {
+	c := g.clients[name]
+	if c == nil {
+		if g.clients == nil {
+			g.clients = map[string]*client{}
+		}
+		c = &client{}
+		g.clients[name] = c
+	}
+	c.used = now
+	return c
+}
+
+// sweep forgets what nobody has asked for in a while.
+func (g *Gates) sweep(now time.Time) {
+	if now.Sub(g.swept) < time.Minute {
+		return
+	}
+	g.swept = now
+	for name, h := range g.hosts {
+		h.forget(now)
+		if now.Sub(h.used) > idle && h.inFlight == 0 {
+			delete(g.hosts, name)
+		}
+	}
+	for name, c := range g.clients {
+		if now.Sub(c.used) > idle {
+			delete(g.clients, name)
+		}
+	}
+}

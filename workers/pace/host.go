@@ -1,0 +1,222 @@
+package pace
+
+import (
+	"math"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/time/rate"
+
+	"outlink/domain/answer"
+)
+
+// What a host is asked for at first, and the bounds between which its own
+// answers move that.
+const (
+	firstRate   = 50.0 // requests a second
+	lowestRate  = 0.5
+	highestRate = 1000.0
+	rateStep    = 0.2 // what a success adds
+	burst       = 10
+
+	firstWindow   = 8.0 // requests at once
+	highestWindow = 64.0
+
+	urgentShare = 0.2 // of rate and window, for callers somebody waits for
+
+	firstPause   = time.Second // after "too many", when the provider does not say
+	longestPause = 5 * time.Minute
+	longestWish  = time.Hour // of a Retry-After that is heeded
+
+	patience = 2 * time.Minute // how late a caller may come for its slot
+)
+
+// host is the gate of one token endpoint.
+type host struct {
+	rate   float64
+	all    *rate.Limiter // for everybody
+	urgent *rate.Limiter // for urgent callers alone
+	window float64       // requests at once
+	cut    time.Time     // when rate and window were last cut
+
+	inFlight int
+	slots    map[uuid.UUID]time.Time // of those that were told to come back
+	nextSlot time.Time
+
+	closedUntil time.Time
+	reason      string
+	pauses      int // "too many" in a row
+	breaker     breaker
+	ramp        ramp
+
+	refused, asked  counter // within ten minutes
+	suspiciousUntil time.Time
+	used            time.Time
+}
+
+func newHost(now time.Time) *host {
+	return &host{
+		rate: firstRate, window: firstWindow, slots: map[uuid.UUID]time.Time{}, nextSlot: now,
+		all: rate.NewLimiter(firstRate, burst), urgent: rate.NewLimiter(firstRate*urgentShare, burst),
+		breaker: breaker{failed: counter{width: 10 * time.Second}, total: counter{width: 10 * time.Second}},
+		refused: counter{width: 100 * time.Second}, asked: counter{width: 100 * time.Second},
+	}
+}
+
+// enter returns 0 when the request may be sent, or how long to wait.
+func (h *host) enter(r Request, now time.Time) time.Duration {
+	if h.closed(now) {
+		h.nextSlot = later(h.nextSlot, h.closedUntil)
+		return h.slot(r, now)
+	}
+	if !h.allowed(r, now) {
+		return h.slot(r, now)
+	}
+	delete(h.slots, r.Grant)
+	h.inFlight++
+	h.breaker.enter()
+	return 0
+}
+
+// closed reports whether nobody may pass; after the breaker's time is over, one
+// may.
+func (h *host) closed(now time.Time) bool {
+	if now.Before(h.closedUntil) {
+		return true
+	}
+	return h.breaker.probing
+}
+
+// allowed reports whether there is room now. Callers whose slot has come, and
+// urgent ones, go before those that come for the first time.
+func (h *host) allowed(r Request, now time.Time) bool {
+	room := math.Ceil(h.window * (1 - urgentShare))
+	if r.Urgent {
+		room = h.window
+	}
+	if float64(h.inFlight) >= room {
+		return false
+	}
+	h.limit(now)
+	if r.Urgent && h.urgent.AllowN(now, 1) {
+		return true
+	}
+	slot, queued := h.slots[r.Grant]
+	if !r.Urgent && len(h.slots) > 0 && (!queued || now.Before(slot)) {
+		return false
+	}
+	return h.all.AllowN(now, 1)
+}
+
+// slot gives the caller its place: each its own, at the host's pace. An urgent
+// one does not queue behind the others.
+func (h *host) slot(r Request, now time.Time) time.Duration {
+	gap := time.Duration(float64(time.Second) / h.pace(now))
+	if r.Urgent {
+		return max(h.closedUntil.Sub(now), 0) + gap
+	}
+	if at, queued := h.slots[r.Grant]; queued && at.After(now) {
+		return at.Sub(now)
+	}
+	h.nextSlot = later(h.nextSlot, now).Add(gap)
+	h.slots[r.Grant] = h.nextSlot
+	return h.nextSlot.Sub(now)
+}
+
+// leave takes in what came of a request.
+func (h *host) leave(class answer.Class, retryAfter time.Duration, now time.Time) {
+	h.inFlight--
+	if class == "" {
+		h.breaker.probing = false
+		return
+	}
+	h.asked.add(now)
+	failed := class == answer.Ambiguous || class == answer.NotSent
+	if openFor := h.breaker.leave(failed, now); openFor > 0 {
+		h.close(now.Add(openFor), "breaker")
+		h.ramp = ramp{}
+	} else if h.breaker.healed {
+		h.breaker.healed = false
+		h.ramp = ramp{since: now, from: max(h.rate/10, lowestRate)}
+	}
+	switch {
+	case class == answer.RateLimited:
+		h.tooMany(retryAfter, now)
+	case failed:
+		h.slower(now, h.rate)
+	default:
+		h.well()
+	}
+	if class == answer.GrantInvalid {
+		h.refusal(now)
+	}
+}
+
+// well lets the host be asked a little more.
+func (h *host) well() {
+	h.pauses = 0
+	h.rate = min(h.rate+rateStep, highestRate)
+	h.window = min(h.window+1/h.window, highestWindow)
+}
+
+// tooMany heeds the provider's wish, or its own growing one.
+func (h *host) tooMany(retryAfter time.Duration, now time.Time) {
+	h.slower(now, h.rate/2)
+	pause := min(retryAfter, longestWish)
+	if pause <= 0 {
+		pause = min(firstPause<<min(h.pauses, 10), longestPause)
+		h.pauses++
+	}
+	h.close(now.Add(pause), "rate_limited")
+}
+
+// slower cuts, once a second at most: what is in flight together is answered
+// together, and says one thing.
+func (h *host) slower(now time.Time, to float64) {
+	if now.Sub(h.cut) < time.Second {
+		return
+	}
+	h.cut = now
+	h.rate = max(to, lowestRate)
+	h.window = max(h.window/2, 1)
+}
+
+func (h *host) close(until time.Time, reason string) {
+	if until.After(h.closedUntil) {
+		h.closedUntil, h.reason = until, reason
+	}
+}
+
+func (h *host) refusal(now time.Time) {
+	h.refused.add(now)
+	if n := h.refused.sum(now); n >= 20 && n*100 > h.asked.sum(now) {
+		h.suspiciousUntil = now.Add(10 * time.Minute)
+	}
+}
+
+// pace is the rate as it is now, in requests a second.
+func (h *host) pace(now time.Time) float64 { return min(h.rate, h.ramp.at(now)) }
+
+func (h *host) limit(now time.Time) {
+	pace := rate.Limit(h.pace(now))
+	if h.all.Limit() != pace {
+		h.all.SetLimitAt(now, pace)
+		h.urgent.SetLimitAt(now, pace*urgentShare)
+	}
+}
+
+// forget drops the slots of callers that do not come.
+func (h *host) forget(now time.Time) {
+	for id, at := range h.slots {
+		if now.Sub(at) > patience {
+			delete(h.slots, id)
+		}
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
