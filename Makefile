@@ -1,6 +1,7 @@
 # Run `make help` for the list of targets.
 GO ?= go
-PEER := internal/testenv/peer
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+SCRIPTS := internal/testenv/setup.sh .ci/run
 
 .PHONY: help
 help: ## print this list
@@ -24,3 +25,15 @@ test: setup ## install what is missing, vet, and run every test with the race de
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 	$(GO) test -race -timeout 15m ./...
+	@$(MAKE) --no-print-directory check-deploy
+
+.PHONY: check-deploy
+check-deploy: ## test the Dockerfile, docker-compose.yml and nats.conf
+	$(GO) -C deploy/check vet ./...
+	$(GO) -C deploy/check test -count=1 ./... # the cache does not see files outside the module
+
+.PHONY: lint
+lint: check-deploy ## golangci-lint and shellcheck over everything, and check-deploy
+	$(GO) run $(GOLANGCI) run
+	cd deploy/check && $(GO) run $(GOLANGCI) run
+	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); else echo "not installed, so the scripts are not checked: shellcheck"; fi
