@@ -77,9 +77,9 @@ func (s *SecretInput) UnmarshalJSON(b []byte) error {
 	if string(b) == "null" {
 		return nil
 	}
-	var clear string
-	if json.Unmarshal(b, &clear) == nil {
-		s.Clear = NewSecret(clear)
+	var text string
+	if json.Unmarshal(b, &text) == nil {
+		s.Clear = NewSecret(text)
 		return nil
 	}
 	var sealed Sealed

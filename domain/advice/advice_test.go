@@ -3,9 +3,9 @@ package advice_test
 import (
 	"testing"
 
+	"outlink/domain/advice"
 	"outlink/domain/grant"
 	"outlink/domain/link"
-	"outlink/domain/advice"
 )
 
 // Every trouble that a link or grant can be in has words of its own, and every

@@ -77,7 +77,7 @@ func TestDecisions(t *testing.T) {
 	}
 	disable := func(s link.State) (link.Event, error) { return s.Disable(id, link.Disabled{}) }
 	enable := func(s link.State) (link.Event, error) { return s.Enable(id, link.Enabled{}) }
-	recover_ := func(s link.State) (link.Event, error) { return s.Recover(id, link.Recovered{}) }
+	recovered := func(s link.State) (link.Event, error) { return s.Recover(id, link.Recovered{}) }
 	remove := func(s link.State) (link.Event, error) { return s.Delete(id, link.Deleted{}) }
 	gone := []link.Event{created, link.Deleted{}}
 	for name, tt := range map[string]struct {
@@ -97,8 +97,8 @@ func TestDecisions(t *testing.T) {
 		"degrade":                      {[]link.Event{created}, degrade(link.ClientRejected), true, ""},
 		"degrade for the same again":   {[]link.Event{created, refused}, degrade(link.ClientRejected), false, ""},
 		"degrade for something else":   {[]link.Event{created, refused}, degrade(link.ConfigError), true, ""},
-		"recover":                      {[]link.Event{created, refused}, recover_, true, ""},
-		"recover what is well":         {[]link.Event{created}, recover_, false, ""},
+		"recover":                      {[]link.Event{created, refused}, recovered, true, ""},
+		"recover what is well":         {[]link.Event{created}, recovered, false, ""},
 		"replace the secret":           {[]link.Event{created}, replace(2), true, ""},
 		"replace by an older one":      {[]link.Event{created, link.ClientSecretReplaced{Generation: 3}}, replace(2), false, ""},
 		"disable":                      {[]link.Event{created}, disable, true, ""},
@@ -114,7 +114,7 @@ func TestDecisions(t *testing.T) {
 		"disable what was deleted":     {gone, disable, false, domain.FailedPrecondition},
 		"degrade what was deleted":     {gone, degrade(link.ClientRejected), false, domain.FailedPrecondition},
 		"replace a secret of no link":  {nil, replace(1), false, domain.NotFound},
-		"recover what was deleted":     {gone, recover_, false, domain.FailedPrecondition},
+		"recover what was deleted":     {gone, recovered, false, domain.FailedPrecondition},
 		"enable what was deleted":      {gone, enable, false, domain.FailedPrecondition},
 		"use what was deleted":         {gone, func(s link.State) (link.Event, error) { return nil, s.Usable(id) }, false, domain.FailedPrecondition},
 		"use what never was":           {nil, func(s link.State) (link.Event, error) { return nil, s.Usable(id) }, false, domain.NotFound},

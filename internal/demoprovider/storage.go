@@ -341,7 +341,7 @@ func (c client) LoginURL(id string) string                                    { 
 func (c client) AccessTokenType() op.AccessTokenType                          { return op.AccessTokenTypeBearer }
 func (c client) IDTokenLifetime() time.Duration                               { return time.Hour }
 func (c client) DevMode() bool                                                { return true }
-func (c client) RestrictAdditionalIdTokenScopes() func([]string) []string     { return same }
+func (c client) RestrictAdditionalIdTokenScopes() func([]string) []string     { return same } //nolint:revive // op.Client spells it so
 func (c client) RestrictAdditionalAccessTokenScopes() func([]string) []string { return same }
 func (c client) IsScopeAllowed(string) bool                                   { return true }
 func (c client) IDTokenUserinfoClaimsAssertion() bool                         { return false }

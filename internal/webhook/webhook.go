@@ -36,7 +36,7 @@ func New(to string, secret domain.Secret) (*Sender, error) {
 		return nil, errors.New("the webhook URL is no URL without user and fragment, such as https://example.com/outlink")
 	}
 	local := u.Hostname() == "localhost" || u.Hostname() == "127.0.0.1" || u.Hostname() == "::1"
-	if u.Scheme != "https" && !(u.Scheme == "http" && local) {
+	if u.Scheme != "https" && (u.Scheme != "http" || !local) {
 		return nil, errors.New("the webhook URL is not HTTPS")
 	}
 	hook, err := standardwebhooks.NewWebhook(secret.Reveal())

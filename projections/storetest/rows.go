@@ -27,7 +27,7 @@ func testRows(t *testing.T, open Open) {
 		grant  grant.Status
 		due    time.Duration // of the grant, after noon
 	}{
-		"created":               {func(l *Log) {}, link.StatusActive, counts{}, never, "", never},
+		"created":               {func(*Log) {}, link.StatusActive, counts{}, never, "", never},
 		"disabled":              {func(l *Log) { l.Link("crm", link.Disabled{}) }, link.StatusDisabled, counts{}, never, "", never},
 		"disabled and enabled":  {func(l *Log) { l.Link("crm", link.Disabled{}).Link("crm", link.Enabled{}) }, link.StatusActive, counts{}, never, "", never},
 		"degraded":              {func(l *Log) { l.Link("crm", link.Degraded{Reason: link.ClientRejected}) }, link.StatusDegraded, counts{}, never, "", never},
