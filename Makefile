@@ -27,10 +27,11 @@ test: setup ## install what is missing, vet, and run every test with the race de
 	$(GO) test -race -timeout 15m ./...
 	@$(MAKE) --no-print-directory check-deploy
 
+# -count=1: the cache of test results does not see files outside the module.
 .PHONY: check-deploy
 check-deploy: ## test the Dockerfile, docker-compose.yml and nats.conf
 	$(GO) -C deploy/check vet ./...
-	$(GO) -C deploy/check test -count=1 ./... # the cache does not see files outside the module
+	$(GO) -C deploy/check test -count=1 ./...
 
 .PHONY: lint
 lint: check-deploy ## golangci-lint and shellcheck over everything, and check-deploy
