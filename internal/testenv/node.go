@@ -5,6 +5,8 @@ package testenv
 
 import (
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"testing"
 
@@ -41,4 +43,15 @@ func Node(t testing.TB, s *natsd.Server, dir, name string, roles ...string) *nod
 	}
 	t.Cleanup(n.Close)
 	return n
+}
+
+// Listen serves a handler on loopback and returns its URL.
+func Listen(t testing.TB, h http.Handler) string {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(func() {
+		s.CloseClientConnections()
+		s.Close()
+	})
+	return s.URL
 }
