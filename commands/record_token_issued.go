@@ -151,14 +151,14 @@ func (s *Service) keepFallback(ctx context.Context, h Header, t NewToken, kept k
 			return Outcome{}, err
 		}
 	}
-	print, err := s.fingerprint(ctx, t.Key, t.Token.RefreshToken)
+	mark, err := s.fingerprint(ctx, t.Key, t.Token.RefreshToken)
 	if err != nil {
 		return Outcome{}, err
 	}
 	h.CommandID = s.NewID()
 	return s.onGrant(ctx, t.Key, h, func(g grant.State) (grant.Event, error) {
 		return g.KeepFallback(t.Key.Grant, grant.FallbackKept{
-			Attempt: t.Exchange, Generation: c.Issued.Generation, RefreshTokenHash: print, ReceivedAt: t.ReceivedAt, At: s.Now(),
+			Attempt: t.Exchange, Generation: c.Issued.Generation, RefreshTokenHash: mark, ReceivedAt: t.ReceivedAt, At: s.Now(),
 		})
 	})
 }
@@ -224,7 +224,7 @@ func (s *Service) credential(ctx context.Context, t NewToken, kept keptGrant, l 
 	if rotated && refresh.Equal(kept.credential.RefreshToken) {
 		rotated = false
 	}
-	print, err := s.fingerprint(ctx, t.Key, refresh)
+	mark, err := s.fingerprint(ctx, t.Key, refresh)
 	if err != nil {
 		return Credential{}, err
 	}
@@ -233,7 +233,7 @@ func (s *Service) credential(ctx context.Context, t NewToken, kept keptGrant, l 
 		Generation: kept.at.State.Generation + 1,
 		TokenType:  t.Token.TokenType, Scopes: t.Token.Scopes, ReceivedAt: t.ReceivedAt,
 		Refreshable: !refresh.IsZero(), Rotated: rotated && t.Cause == grant.ByRefresh,
-		RefreshTokenHash: print, ClientID: l.ClientID,
+		RefreshTokenHash: mark, ClientID: l.ClientID,
 	}
 	if e.TokenType == "" {
 		e.TokenType = "Bearer"

@@ -116,10 +116,10 @@ func (s *Site) sequence(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	lowest, any := uint64(0), false
+	lowest, found := uint64(0), false
 	for _, p := range positions {
-		if p.Problem == "" && (!any || p.Sequence < lowest) { // one that stopped would be waited for in vain
-			lowest, any = p.Sequence, true
+		if p.Problem == "" && (!found || p.Sequence < lowest) { // one that stopped would be waited for in vain
+			lowest, found = p.Sequence, true
 		}
 	}
 	return lowest, nil

@@ -93,7 +93,7 @@ func TestBreaker(t *testing.T) {
 			}
 		}
 		state := g.States()[0]
-		if state.Reason != "breaker" || state.ClosedUntil.Sub(time.Now()) > 30*time.Second {
+		if state.Reason != "breaker" || time.Until(state.ClosedUntil) > 30*time.Second {
 			t.Fatalf("after twenty failures: %+v", state)
 		}
 		for _, open := range []time.Duration{60, 120, 240, 480, 600, 600} {

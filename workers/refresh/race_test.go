@@ -181,11 +181,11 @@ func TestOutcomes(t *testing.T) {
 		}
 	}
 	for name, tt := range map[string]struct {
-		status int
-		body   string
-		grant  grant.Status
-		defer_ grant.DeferReason
-		link   link.Status
+		status   int
+		body     string
+		grant    grant.Status
+		deferred grant.DeferReason
+		link     link.Status
 	}{
 		"invalid_grant is asked again":       {400, `{"error":"invalid_grant"}`, grant.StatusRetrying, grant.Unconfirmed, link.StatusActive},
 		"invalid_client is the link's fault": {401, `{"error":"invalid_client"}`, grant.StatusRetrying, grant.LinkTrouble, link.StatusDegraded},
@@ -202,14 +202,14 @@ func TestOutcomes(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := w.state(w.grants[0])
-			if s.Status() != tt.grant || s.Deferred != tt.defer_ {
-				t.Errorf("grant is %s (%s), want %s (%s)", s.Status(), s.Deferred, tt.grant, tt.defer_)
+			if s.Status() != tt.grant || s.Deferred != tt.deferred {
+				t.Errorf("grant is %s (%s), want %s (%s)", s.Status(), s.Deferred, tt.grant, tt.deferred)
 			}
 			l, err := w.svc.Links.Load(t.Context(), domain.Key{Link: w.link})
 			if err != nil || l.State.Status() != tt.link {
 				t.Errorf("link is %s (%v), want %s", l.State.Status(), err, tt.link)
 			}
-			if tt.defer_ == grant.RateLimited && s.RetryAt.Before(before.Add(120*time.Second)) {
+			if tt.deferred == grant.RateLimited && s.RetryAt.Before(before.Add(120*time.Second)) {
 				t.Errorf("retried at %s, before Retry-After", s.RetryAt)
 			}
 		})

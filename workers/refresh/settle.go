@@ -19,7 +19,7 @@ import (
 func (a attempt) settle(ctx context.Context, ans answer.Answer) error {
 	a.report(ans)
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		err := a.record(ctx, ans)
+		err := a.tryRecord(ctx, ans)
 		if err == nil && ans.Class != answer.Unreadable { // a person, or a later reading, needs that one
 			a.Journal.Drop(a.id)
 		}
@@ -33,6 +33,13 @@ func (a attempt) settle(ctx context.Context, ans answer.Answer) error {
 			return err
 		}
 	}
+}
+
+// tryRecord gives up on a log that does not answer while a connection is remade.
+func (a attempt) tryRecord(ctx context.Context, ans answer.Answer) error {
+	ctx, cancel := context.WithTimeout(ctx, storeWithin)
+	defer cancel()
+	return a.record(ctx, ans)
 }
 
 func (a attempt) record(ctx context.Context, ans answer.Answer) error {

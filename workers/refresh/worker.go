@@ -31,6 +31,7 @@ const (
 	lease         = 4 * time.Minute  // longer than the deadline of a request and of storing its answer
 	lateAnswer    = 10 * time.Minute // how long another node's answer is waited for before the old refresh token is used
 	leaseWithin   = 5 * time.Second  // a log that takes longer to give the lease is not fit to store an answer
+	storeWithin   = 5 * time.Second  // a try to store an answer that takes longer is made again
 	linkRetry     = 15 * time.Minute
 	confirmWithin = 30 * time.Second // an invalid_grant is asked again after one to two of these
 	backoffMin    = time.Second
