@@ -96,6 +96,7 @@ func (a *app) migrate() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		config.Roles = nil // it declares and runs nothing, so it opens no journal either
 		n, err := node.Open(cmd.Context(), config, a.logger())
 		if err != nil {
 			return err

@@ -48,7 +48,6 @@ func TestComposeBroken(t *testing.T) {
 		{"a journal in the container", "OUTLINK_JOURNAL: /journal", "OUTLINK_JOURNAL: /tmp/journal", "OUTLINK_JOURNAL /tmp/journal is on no volume"},
 		{"no journal", "      OUTLINK_JOURNAL: /journal\n", "", "OUTLINK_JOURNAL is not set"},
 		{"a journal that cannot be written", "journal:/journal\"]\n    ports", "journal:/journal:ro\"]\n    ports", "cannot be written"},
-		{"migrate has a journal", "      OUTLINK_ROLES: api\n", "", "migrate opens a journal"},
 		{"the store in the container", "nats:/data", "nats:/var/data", "nats keeps /data on no volume"},
 		{"another server than tested", "nats:2.15.2-alpine", "nats:2.14.0-alpine", "go.mod has"},
 		{"a moving image", "busybox:1.37", "busybox:latest", "is not pinned"},
@@ -187,7 +186,7 @@ func installation(t *testing.T, project *types.Project) (problems []error) {
 	waits(migrate, "nats", types.ServiceConditionHealthy, "is healthy")
 	waits(migrate, "cockroachdb", types.ServiceConditionHealthy, "is healthy")
 	waits(serve, "migrate", types.ServiceConditionCompletedSuccessfully, "has completed")
-	problems = append(problems, listens(serve), journals(migrate, serve))
+	problems = append(problems, listens(serve), journals(serve))
 
 	opts, err := natsOptions(t, read(t, natsConf))
 	if err != nil {
@@ -269,17 +268,14 @@ func listens(s types.ServiceConfig) error {
 	return nil
 }
 
-// journals says whether the node keeps the answers of providers, and alone.
-func journals(migrate, serve types.ServiceConfig) error {
+// journals says whether the node keeps the answers of providers past its container.
+func journals(serve types.ServiceConfig) error {
 	dir := setting(serve, "OUTLINK_JOURNAL")
 	if dir == "" {
 		return errors.New("outlink: OUTLINK_JOURNAL is not set, so the journal is lost with the container")
 	}
 	if v, ok := volumeOf(serve, dir); ok && v.ReadOnly {
 		return fmt.Errorf("outlink: OUTLINK_JOURNAL %s cannot be written", dir)
-	}
-	if roles := setting(migrate, "OUTLINK_ROLES"); roles == "" || strings.Contains(roles, "refresh") {
-		return errors.New("migrate opens a journal: give it roles without refresh")
 	}
 	return nil
 }

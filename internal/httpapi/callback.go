@@ -1,13 +1,13 @@
 package httpapi
 
 import (
-	"html/template"
 	"net/http"
 	"strings"
 
 	"github.com/google/uuid"
 
 	"outlink/domain"
+	"outlink/internal/web"
 	"outlink/workers/authorize"
 )
 
@@ -69,7 +69,10 @@ func (a *API) callback(w http.ResponseWriter, r *http.Request) {
 		a.say(w, err)
 		return
 	}
-	a.page(w, http.StatusOK, message{Title: "Authorized", Text: "The link is authorized. Outlink keeps its token fresh from now on; you can close this window.", Link: link.String()})
+	web.Message(w, http.StatusOK, web.MessagePage{
+		Title: "Authorized", Text: "The link is authorized. Outlink keeps its token fresh from now on; you can close this window.",
+		Link: "/links/" + link.String(), LinkText: "Open the link",
+	})
 }
 
 // private keeps an answer out of caches and of the next site's referrer.
@@ -80,31 +83,11 @@ func private(w http.ResponseWriter) {
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 }
 
-type message struct {
-	Title, Text, Link string
-}
-
-var page = template.Must(template.New("page").Parse(`<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{.Title}} · Outlink</title><link rel="stylesheet" href="/static/outlink.css"></head>
-<body><main class="message"><h1>{{.Title}}</h1><p>{{.Text}}</p>
-{{if .Link}}<p><a href="/links/{{.Link}}">Open the link in Outlink</a></p>{{end}}</main></body>
-</html>
-`))
-
-func (a *API) page(w http.ResponseWriter, status int, m message) {
-	private(w)
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(status)
-	_ = page.Execute(w, m)
-}
-
 // say shows an error to a person.
 func (a *API) say(w http.ResponseWriter, err error) {
 	public := domain.Public(err)
 	if public.Code == domain.Internal {
 		a.Log.Error("an authorization failed", "error", err)
 	}
-	a.page(w, public.Code.HTTPStatus(), message{Title: "Not authorized", Text: public.Message})
+	web.Message(w, public.Code.HTTPStatus(), web.MessagePage{Title: "Not authorized", Text: public.Message, Link: "/", LinkText: "Back to the links"})
 }

@@ -75,7 +75,7 @@ func (c Config) Check() error {
 			add("webhook: %w", err)
 		}
 	}
-	if len(c.Roles) == 0 {
+	if len(c.Roles) == 0 && !c.Migrate {
 		add("roles: give at least one of %s", strings.Join(Roles(), ", "))
 	}
 	for _, r := range c.Roles {

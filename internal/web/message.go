@@ -30,12 +30,13 @@ func Message(w http.ResponseWriter, status int, m MessagePage) {
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
+	m.Text = sentence(m.Text)
 	_ = messagePage(m).Render(context.Background(), w) // a browser that is gone needs no answer
 }
 
 // failure is the page of an error that a caller may see.
 func failure(e *domain.Error) MessagePage {
-	m := MessagePage{Title: "That cannot be done", Text: sentence(e.Message), Link: "/", LinkText: "Back to the links"}
+	m := MessagePage{Title: "That cannot be done", Text: e.Message, Link: "/", LinkText: "Back to the links"}
 	switch e.Code {
 	case domain.NotFound:
 		m.Title = "Not found"

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"outlink/domain"
+	"outlink/domain/advice"
 	"outlink/domain/link"
 	"outlink/projections"
 )
@@ -19,7 +21,7 @@ import (
 // linkView is the page of a link.
 type linkView struct {
 	linkItem
-	Advice advice
+	Advice advice.Advice
 	Since  moment // of the trouble
 	Grants []grantItem
 	More   string // address of further grants, or ""
@@ -34,7 +36,7 @@ type grantItem struct {
 	Badge    badge
 	Life     lifetime
 	Due      moment
-	Reason   string
+	Advice   advice.Advice
 	CanRenew bool
 }
 
@@ -77,7 +79,7 @@ func (s *Site) readLink(ctx context.Context, id uuid.UUID, q url.Values) (linkVi
 		return linkView{}, err
 	}
 	v := linkView{
-		linkItem: s.item(row, nil), Advice: linkAdvice(row.State, row.Grants.Attention, row.Grants.Total),
+		linkItem: s.item(row, nil), Advice: linkAdvice(row),
 		Since: at(s.Now(), row.State.TroubleSince), Now: s.Now(),
 	}
 	here, keep := "/links/"+id.String(), url.Values{}
@@ -118,7 +120,7 @@ func (s *Site) grantItem(l projections.LinkRow, g projections.GrantRow) grantIte
 	c := g.State.Credential
 	return grantItem{
 		GrantRow: g, Badge: grantBadge(g.State.StatusAt(now)), Life: life(now, g.State), Due: at(now, g.State.DueAt()),
-		Reason: grantReason(g.State),
+		Advice: grantAdvice(now, g.State),
 		CanRenew: l.State.Usable(l.Link) == nil && c != nil && c.Refreshable && !g.State.Ended && !g.State.OnHold &&
 			g.State.Reauthorize == "" && g.State.Unreadable == "" && g.State.Attempt == nil,
 	}
@@ -128,7 +130,7 @@ func (s *Site) eventItem(r domain.Record, subjects map[uuid.UUID]string) eventIt
 	_, name, _ := strings.Cut(domain.ShortType(r.Type), ".")
 	item := eventItem{Sequence: r.Sequence, At: at(s.Now(), r.Time), Name: strings.ReplaceAll(name, "_", " "), Text: told(r), Actor: r.Actor}
 	if r.OfGrant() {
-		item.Subject = or(subjects[r.Grant], r.Grant.String()[:8])
+		item.Subject = cmp.Or(subjects[r.Grant], r.Grant.String()[:8])
 	}
 	return item
 }

@@ -39,7 +39,7 @@ func TestPages(t *testing.T) {
 		{"/links/new?provider=google", 200, []string{"https://oauth2.googleapis.com/token", "https://outlink.example.com/oauth/callback/", "data-copy"}},
 		{"/links/new?provider=custom", 200, []string{"there is no redirect URL yet"}},
 		{"/links/new?provider=nobody", 400, []string{"not in the catalogue"}},
-		{"/links/" + linkA.String(), 200, []string{"renews in 12 s", "needs consent", "the person or the provider said no", "token issued", "generation 3", "Refresh now", "One grant needs"}},
+		{"/links/" + linkA.String(), 200, []string{"renews in 12 s", "needs consent", "The person or the provider said no.", "token issued", "generation 3", "Refresh now", "One grant needs"}},
 		{"/links/" + linkA.String() + "?min_sequence=7", 200, []string{"renews in 12 s"}},
 		{"/links/" + uuid.NewString(), 404, []string{"Not found"}},
 		{"/links/nonsense", 404, []string{"names no link"}},

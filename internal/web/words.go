@@ -2,8 +2,10 @@ package web
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
+	"outlink/domain/advice"
 	"outlink/domain/grant"
 	"outlink/domain/link"
 	"outlink/projections"
@@ -107,7 +109,6 @@ type lifetime struct {
 	Known bool
 	Left  int // of Of, in seconds
 	Of    int
-	Low   int // below this the bar warns
 	Words string
 }
 
@@ -132,8 +133,12 @@ func ending(now, end time.Time, usual time.Duration) lifetime {
 
 func bar(now, end time.Time, whole time.Duration) lifetime {
 	of := max(1, int(whole.Seconds()))
-	return lifetime{Known: true, Left: min(of, max(0, int(end.Sub(now).Seconds()))), Of: of, Low: of / 10}
+	return lifetime{Known: true, Left: min(of, max(0, int(end.Sub(now).Seconds()))), Of: of}
 }
+
+func (l lifetime) low() bool { return l.Left < l.Of/10 }
+
+func (l lifetime) percent() string { return strconv.Itoa(100*l.Left/l.Of) + "%" }
 
 // life is the bar of a grant's access token: when it is renewed, or ends.
 func life(now time.Time, g grant.State) lifetime {
@@ -160,89 +165,26 @@ func life(now time.Time, g grant.State) lifetime {
 	return l
 }
 
-// advice is why something is as it is, and what fixes it.
-type advice struct{ Why, Fix string }
-
-var linkTroubles = map[link.Reason]advice{
-	link.ClientRejected:      {"The provider refuses the client: its secret is wrong or has expired.", "Replace the client secret: outlink link replace-secret LINK."},
-	link.ClientDeleted:       {"The provider no longer knows this client.", "Register the client again, and update client id and secret."},
-	link.EndpointUnreachable: {"The token endpoint cannot be reached.", "Check the endpoint and the network. Outlink keeps trying."},
-	link.ScopeRejected:       {"The provider refuses the scopes.", "Correct the scopes here or in the provider's console, then authorize again."},
-	link.ConfigError:         {"The provider refuses the request as it is configured.", "Compare endpoints, client authentication and redirect URL with the provider's console."},
+// linkAdvice is about a link and, where the link itself is well, about its grants.
+func linkAdvice(row projections.LinkRow) advice.Advice {
+	switch need := row.Grants.Attention; {
+	case row.State.Status() != link.StatusActive:
+		return advice.OfLink(row.State)
+	case row.Grants.Total == 0:
+		return advice.Advice{Why: "The link is ready, and nobody has authorized it yet.", Fix: "Register the redirect URL with the provider, then authorize."}
+	case need == 1:
+		return advice.Advice{Why: "The link works. One grant needs a person's consent.", Fix: "Authorize it again, with the grant's subject."}
+	case need > 1:
+		return advice.Advice{Why: fmt.Sprintf("The link works. %d grants need a person's consent.", need), Fix: "Authorize each again, with the grant's subject."}
+	}
+	return advice.OfLink(row.State)
 }
 
-// linkAdvice says why a link has its status, and what fixes it.
-func linkAdvice(s link.State, attention, total int) advice {
-	switch s.Status() {
-	case link.StatusDeleted:
-		return advice{"The link is deleted: its grants are revoked and its keys shredded.", "Configure a new link."}
-	case link.StatusDisabled:
-		return advice{"An operator took the link out of service: no token is served or renewed.", "Enable it to go on."}
-	case link.StatusDegraded:
-		if a, ok := linkTroubles[s.Trouble]; ok {
-			return a
-		}
-		return advice{"Refreshing is paused or slowed: " + string(s.Trouble) + ".", "See the timeline."}
+// grantAdvice is about a grant that is not simply active.
+func grantAdvice(now time.Time, s grant.State) advice.Advice {
+	switch s.StatusAt(now) {
+	case grant.StatusActive, grant.StatusRefreshing, grant.StatusRevoked:
+		return advice.Advice{}
 	}
-	switch {
-	case total == 0:
-		return advice{"The link is ready, and nobody has authorized it yet.", "Register the redirect URL with the provider, then authorize."}
-	case attention == 1:
-		return advice{"The link works. One grant needs a person's consent.", "Authorize it again, with the grant's subject."}
-	case attention > 1:
-		return advice{fmt.Sprintf("The link works. %d grants need a person's consent.", attention), "Authorize each again, with the grant's subject."}
-	}
-	return advice{Why: "The link works; Outlink keeps its tokens fresh."}
-}
-
-var consents = map[grant.Reason]string{
-	grant.GrantInvalid:         "the provider ended this grant: authorize it again",
-	grant.InteractionRequired:  "the provider wants a person to log in or consent: authorize it again",
-	grant.NoRefreshToken:       "the token ended and there is none to renew it: authorize again, with offline access",
-	grant.LostResponse:         "the provider's answer was lost and the old refresh token is dead: authorize it again",
-	grant.AuthorizationDenied:  "the person or the provider said no: authorize it again",
-	grant.AuthorizationExpired: "nobody came back from the provider within ten minutes: authorize it again",
-	grant.ExchangeFailed:       "the code could not be exchanged: check the configuration, then authorize again",
-	grant.AuthorizationVoid:    "the configuration changed during the authorization: authorize it again",
-}
-
-var deferrals = map[grant.DeferReason]string{
-	grant.NotSent:      "the last try never left this node; tried again by itself",
-	grant.Transient:    "the provider had a passing trouble; tried again by itself",
-	grant.RateLimited:  "the provider asked to wait; tried again by itself",
-	grant.Ambiguous:    "the last answer did not arrive; tried again by itself",
-	grant.LinkTrouble:  "the link is in trouble: see its status",
-	grant.Unconfirmed:  "the provider called the grant invalid; it is asked again before anyone is told",
-	grant.AccessDenied: "the provider refused; tried again by itself",
-}
-
-// grantReason says why a grant is not simply active.
-func grantReason(s grant.State) string {
-	why := ""
-	switch s.Status() {
-	case grant.StatusReauthorizationRequired:
-		why = or(consents[s.Reauthorize], string(s.Reauthorize))
-	case grant.StatusPending:
-		why = "waits for the person to come back from the provider"
-	case grant.StatusSuspended:
-		why = "an operator suspended it"
-	case grant.StatusUncertain, grant.StatusRetrying, grant.StatusStale:
-		why = or(deferrals[s.Deferred], string(s.Deferred))
-		if s.Unreadable != "" {
-			why = "the provider's answer could not be read; a person must look at it"
-		}
-	default:
-		return ""
-	}
-	if s.ProviderCode != "" {
-		why += " (" + s.ProviderCode + ")"
-	}
-	return why
-}
-
-func or(s, otherwise string) string {
-	if s != "" {
-		return s
-	}
-	return otherwise
+	return advice.OfGrant(s)
 }
