@@ -117,6 +117,8 @@ type State struct {
 	Ambiguities   int            `json:"ambiguities,omitempty"`  // of these, attempts whose outcome is unknown
 	Unconfirmed   int            `json:"unconfirmed,omitempty"`  // of these, answers invalid_grant
 	Unreadable    string         `json:"unreadable,omitempty"`   // problem of an answer that a person must read
+	LastAttempt   uuid.UUID      `json:"last_attempt,omitzero"`  // that was started
+	Crossed       bool           `json:"crossed,omitempty"`      // the last token's request and another's crossed: its refusal may be our own doing
 	Fallback      bool           `json:"fallback,omitempty"`     // the vault holds one more refresh token
 	Warned        int            `json:"warned,omitempty"`       // days before ConsentEndsAt that were warned of last
 	Reauthorize   Reason         `json:"reauthorize,omitempty"`
@@ -224,7 +226,7 @@ func Evolve(s State, e Event) State {
 	case RefreshRequested:
 		s.RequestedAt = e.At
 	case RefreshStarted:
-		s.Attempt, s.RequestedAt = &Attempt{e}, time.Time{}
+		s.Attempt, s.LastAttempt, s.RequestedAt = &Attempt{e}, e.Attempt, time.Time{}
 		if e.TakeoverOf != uuid.Nil { // nobody knows what became of the other one
 			s.Ambiguities++
 		}
@@ -256,6 +258,7 @@ func (s State) issued(e TokenIssued) State {
 	next := State{
 		Subject: e.Subject, Credential: &e, Generation: e.Generation,
 		OnHold: s.OnHold, Version: s.Version, Fallback: e.Fallback, Exchanges: s.remembering(e.Exchange),
+		LastAttempt: s.LastAttempt, Crossed: e.Cause == ByRefresh && e.Exchange != s.LastAttempt,
 	}
 	if c := s.Credential; c != nil && sameEnd(c.ConsentEndsAt, e.ConsentEndsAt) {
 		next.Warned = s.Warned
@@ -294,7 +297,7 @@ func (s State) Knows(exchange uuid.UUID) bool { return slices.Contains(s.Exchang
 
 // keptFallback has the grant tried again at once if it was given up for lost.
 func (s State) keptFallback(e FallbackKept) State {
-	s.Fallback, s.Exchanges = true, s.remembering(e.Attempt)
+	s.Fallback, s.Crossed, s.Exchanges = true, true, s.remembering(e.Attempt)
 	switch s.Reauthorize {
 	case GrantInvalid, LostResponse, RefreshTokenExpired, ClientChanged, Stalled:
 		s.Reauthorize, s.ProviderCode, s.RequestedAt = "", "", e.At

@@ -138,6 +138,7 @@ func (n *Node) runRefresh(ctx context.Context) error {
 	} else if err := w.Recover(ctx, n.store); err != nil {
 		return err
 	}
+	go n.replay(ctx, w)
 	return jobs.Consumer{
 		Connect: n.dial, Stream: n.Namespace.Timers(), Durable: bus.RefreshConsumer, Parallel: 64, Drain: drain, Log: n.Log,
 		Handle: func(ctx context.Context, j jobs.Job) error {
@@ -160,6 +161,24 @@ func (n *Node) runRefresh(ctx context.Context) error {
 			return nil
 		},
 	}.Run(ctx)
+}
+
+// replayEvery is how long an answer waits at most that the log did not take while
+// it was away.
+const replayEvery = 15 * time.Second
+
+func (n *Node) replay(ctx context.Context, w *refresh.Worker) {
+	for tick := time.NewTicker(replayEvery); ; {
+		select {
+		case <-tick.C:
+			if err := w.Replay(ctx); err != nil {
+				n.Log.Warn("answers wait in the journal", "error", err)
+			}
+		case <-ctx.Done():
+			tick.Stop()
+			return
+		}
+	}
 }
 
 // caughtUp waits, within reason, until the read model has seen the log as it is

@@ -95,15 +95,18 @@ func (a attempt) run(ctx context.Context, of uuid.UUID) (answer.Answer, error) {
 }
 
 // lease asks the log for the right to send, or reports that there is nothing to
-// do any more.
+// do any more. What the attempt will make of its answer rests on the grant as it
+// was read, so it is a conflict when the grant has changed since.
 func (a attempt) lease(ctx context.Context, of uuid.UUID) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, leaseWithin)
 	defer cancel()
-	out, err := a.Commands.RecordRefreshStarted(ctx, a.key, a.header, grant.RefreshStarted{
+	h := a.header
+	h.ExpectedVersion = &a.state.Version
+	out, err := a.Commands.RecordRefreshStarted(ctx, a.key, h, grant.RefreshStarted{
 		Attempt: a.id, Generation: a.credential.Issued.Generation, Node: a.Node, Boot: a.Boot, Journal: a.Journal.ID(),
 		LeaseSeconds: int(lease / time.Second), TakeoverOf: of, At: a.Commands.Now(),
 	})
-	if err != nil {
+	if err != nil && domain.CodeOf(err) != domain.Conflict {
 		a.sentNothing(a.id)
 	}
 	return err == nil && len(out.Events) > 0, err

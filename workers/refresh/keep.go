@@ -42,10 +42,15 @@ func (a attempt) keep(raw answer.Raw) error {
 	return nil
 }
 
-// Replay settles the answers that an earlier life of this node kept. It runs
-// before any other work. An answer that cannot be settled stays in the journal.
+// Replay settles the answers in the journal that nobody here is at: those of an
+// earlier life of this node, and those that the log did not take in time. It runs
+// before any other work, and every now and then. An answer that cannot be settled
+// stays in the journal.
 func (w *Worker) Replay(ctx context.Context) error {
 	for id, b := range w.Journal.All() {
+		if w.flies(id) {
+			continue
+		}
 		err := w.replay(ctx, id, b)
 		if domain.CodeOf(err) == domain.Unavailable || ctx.Err() != nil {
 			return fmt.Errorf("replay the journal: %w", err)

@@ -15,12 +15,14 @@ import (
 // it: the process that did is gone, and its lease need not be waited for. The
 // journal tells, not a name: whoever holds it has every answer that came.
 func (w *Worker) died(a *grant.Attempt) bool {
-	if a == nil || a.Journal != w.Journal.ID() {
-		return false
-	}
+	return a != nil && a.Journal == w.Journal.ID() && !w.flies(a.Attempt)
+}
+
+// flies reports whether this process works on an attempt.
+func (w *Worker) flies(id uuid.UUID) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return !w.inFlight[a.Attempt]
+	return w.inFlight[id]
 }
 
 // mayTakeOver decides about an attempt that is open. Another node's counts as

@@ -15,7 +15,7 @@ import (
 // settle puts the outcome of an attempt into the log, and then forgets what the
 // journal kept of it. It is repeated until the log takes it: an answer is never
 // dropped because the log was away. When even that takes too long, the journal
-// has the answer, and the next to be woken for the grant goes on.
+// has the answer, and Replay goes on.
 func (a attempt) settle(ctx context.Context, ans answer.Answer) error {
 	a.report(ans)
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
@@ -104,7 +104,7 @@ func (a attempt) revokeOrphan(ctx context.Context, t answer.Token) {
 // the refusal is beyond doubt: the provider rotates strictly, every answer came,
 // and nobody else was at it.
 func (a attempt) grantInvalid(ctx context.Context, ans answer.Answer) error {
-	clean := ans.Unknown == 0 && a.state.Ambiguities == 0 && !a.takeover
+	clean := !a.crossed(ans)
 	strict := a.registration.Provider.Rotation.Kind == provider.Strict
 	switch {
 	case a.Gates.Suspicious(host(a.link)):
@@ -117,11 +117,17 @@ func (a attempt) grantInvalid(ctx context.Context, ans answer.Answer) error {
 	return a.retry(ctx, ans, grant.Unconfirmed, confirmWithin+a.jitter(confirmWithin))
 }
 
+// crossed reports whether the refusal of a refresh token may be this
+// installation's own doing: an answer was lost, or two requests crossed.
+func (a attempt) crossed(ans answer.Answer) bool {
+	return ans.Unknown > 0 || a.state.Ambiguities > 0 || a.state.Crossed || a.takeover
+}
+
 // lost says why a refresh token is refused, as far as the log knows.
 func (a attempt) lost(ans answer.Answer) grant.Reason {
 	c := a.state.Credential
 	switch {
-	case ans.Unknown > 0 || a.state.Ambiguities > 0 || a.takeover:
+	case a.crossed(ans):
 		return grant.LostResponse
 	case !c.RefreshTokenExpiresAt.IsZero() && !a.Commands.Now().Before(c.RefreshTokenExpiresAt):
 		return grant.RefreshTokenExpired
@@ -141,6 +147,13 @@ func (a attempt) reauthorize(ctx context.Context, ans answer.Answer, reason gran
 // linkTrouble degrades the link, once, and keeps all its grants waiting: none of
 // them is marked, for none of them is at fault.
 func (a attempt) linkTrouble(ctx context.Context, ans answer.Answer) error {
+	now, err := a.Commands.Links.Load(ctx, domain.Key{Link: a.key.Link})
+	if err != nil {
+		return err
+	}
+	if now.State.ConfigVersion != a.link.ConfigVersion { // what was refused is configured no more
+		return a.retry(ctx, ans, grant.LinkTrouble, a.backoff())
+	}
 	if err := a.degrade(ctx, ans); err != nil {
 		return err
 	}

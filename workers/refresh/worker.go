@@ -96,9 +96,22 @@ type Worker struct {
 	watched  map[uuid.UUID]time.Time // attempts of others: when they may be taken over, by this node's clock
 }
 
+// rounds bounds how often a grant is looked at anew because it changed between
+// the look and the lease.
+const rounds = 5
+
 // Handle does what is due for a grant: it is woken by a timer, may be woken for
 // nothing, and any number of nodes may be woken at once.
-func (w *Worker) Handle(ctx context.Context, key domain.Key) error {
+func (w *Worker) Handle(ctx context.Context, key domain.Key) (err error) {
+	for range rounds {
+		if err = w.look(ctx, key); domain.CodeOf(err) != domain.Conflict {
+			return err
+		}
+	}
+	return err
+}
+
+func (w *Worker) look(ctx context.Context, key domain.Key) error {
 	at, credential, err := w.Commands.Complete(ctx, key)
 	if err != nil {
 		return fmt.Errorf("load grant %s: %w", key, err)
