@@ -59,6 +59,7 @@ var reasons = map[answer.Class]link.Reason{
 	answer.ClientDeleted:  link.ClientDeleted,
 	answer.ScopeRejected:  link.ScopeRejected,
 	answer.ConfigError:    link.ConfigError,
+	answer.AccessDenied:   link.ConfigError,
 	answer.NotSent:        link.EndpointUnreachable,
 	answer.Ambiguous:      link.EndpointUnreachable,
 	answer.Transient:      link.EndpointUnreachable,

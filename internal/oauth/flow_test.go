@@ -1,41 +1,18 @@
 package oauth_test
 
 import (
-	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"slices"
 	"testing"
 	"time"
 
-	"golang.org/x/oauth2"
-
 	"outlink/domain"
 	"outlink/domain/answer"
 	"outlink/domain/link"
-	"outlink/domain/provider"
 	"outlink/internal/oauth"
 	"outlink/internal/testenv"
 )
 
 func keepNothing(answer.Raw) error { return nil }
-
-// authorize consents at a peer and exchanges the code.
-func authorize(t *testing.T, c *oauth.Client, p testenv.Peer) (provider.Registration, answer.Answer) {
-	t.Helper()
-	var query url.Values
-	callback := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { query = r.URL.Query() }))
-	defer callback.Close()
-	r, verifier := p.Registration(callback.URL), oauth2.GenerateVerifier()
-	page, err := testenv.NewBrowser().Authorize(t.Context(), c.AuthorizationURL(r, "the-state", verifier))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if query.Get("state") != "the-state" || query.Get("code") == "" {
-		t.Fatalf("no code came back; the last page (%d) is\n%s", page.Status, page.Body)
-	}
-	return r, c.Exchange(t.Context(), r, domain.NewSecret(query.Get("code")), domain.NewSecret(verifier))
-}
 
 // Both peers rotate; they differ in what a second use of a token costs.
 func TestFlow(t *testing.T) {
@@ -53,7 +30,7 @@ func TestFlow(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			peer, c := tt.peer(t), oauth.New(oauth.Options{Loopback: true})
-			r, a := authorize(t, c, peer)
+			r, a := peer.Authorize(t, c)
 			// zitadel rounds down what is left of the lifetime
 			if a.Class != answer.Issued || a.Requests != 1 || a.Token.Lifetime > tt.lifetime || a.Token.Lifetime < tt.lifetime-2*time.Second {
 				t.Fatalf("Exchange: %+v, token %+v", a, a.Token)
@@ -100,7 +77,7 @@ func TestRevoke(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := oauth.New(oauth.Options{Loopback: true})
-			r, a := authorize(t, c, peer(t))
+			r, a := peer(t).Authorize(t, c)
 			if a.Class != answer.Issued {
 				t.Fatalf("Exchange: %+v", a)
 			}

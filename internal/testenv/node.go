@@ -30,13 +30,19 @@ func NATS(t testing.TB) *natsd.Server {
 // one installation share. The test closes or runs it.
 func Node(t testing.TB, s *natsd.Server, dir, name string, roles ...string) *node.Node {
 	t.Helper()
+	return NodeAt(t, s.URL(), 1, dir, name, roles...)
+}
+
+// NodeAt is Node at any NATS, with that many replicas of streams and buckets.
+func NodeAt(t testing.TB, nats string, replicas int, dir, name string, roles ...string) *node.Node {
+	t.Helper()
 	if len(roles) == 0 {
 		roles = node.Roles()
 	}
 	n, err := node.Open(t.Context(), node.Config{
-		Namespace: bus.DefaultNamespace, NATS: s.URL(), Database: "sqlite:" + filepath.Join(dir, "read.db"),
+		Namespace: bus.DefaultNamespace, NATS: nats, Database: "sqlite:" + filepath.Join(dir, "read.db"),
 		HTTP: "127.0.0.1:0", KEKFile: filepath.Join(dir, "kek.json"), Name: name, Roles: roles,
-		JournalDir: filepath.Join(dir, "journal-"+name), JournalSize: 8 << 20, Replicas: 1, Dev: true, Migrate: true,
+		JournalDir: filepath.Join(dir, "journal-"+name), JournalSize: 8 << 20, Replicas: replicas, Dev: true, Migrate: true,
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

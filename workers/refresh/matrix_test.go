@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -82,7 +83,7 @@ type stage struct {
 	*testing.T
 	dir    string
 	nats   *natsd.Server
-	op     *model.Server
+	op     *model.Server // nil: a real one
 	proxy  *faults.Proxy
 	svc    *commands.Service
 	link   uuid.UUID
@@ -95,9 +96,20 @@ type stage struct {
 
 func newStage(t *testing.T, kind model.Kind, declared provider.Rotation) *stage {
 	t.Helper()
-	s := &stage{T: t, dir: t.TempDir(), kind: declared, op: model.New(model.Options{Kind: kind, Lifetime: time.Hour})}
-	server := testenv.Listen(t, s.op)
-	s.proxy = faults.New(t, server)
+	op := model.New(model.Options{Kind: kind, Lifetime: time.Hour})
+	server := testenv.Listen(t, op)
+	s := stageAt(t, server, declared, provider.Registration{
+		ClientID: "id", ClientSecret: domain.NewSecret("canary-client-secret"), AuthStyle: link.Body, Scopes: []string{"a"},
+		AuthorizationEndpoint: server + "/authorize", TokenEndpoint: server + "/token", RevocationEndpoint: server + "/revoke",
+	}, op.Issue("a"))
+	s.op = op
+	return s
+}
+
+// stageAt puts a proxy in front of a server, and a link and a grant before that.
+func stageAt(t *testing.T, server string, declared provider.Rotation, r provider.Registration, refreshToken string) *stage {
+	t.Helper()
+	s := &stage{T: t, dir: t.TempDir(), kind: declared, proxy: faults.New(t, server)}
 	var err error
 	if s.nats, err = natsd.Start(filepath.Join(s.dir, "nats"), "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
@@ -107,10 +119,11 @@ func newStage(t *testing.T, kind model.Kind, declared provider.Rotation) *stage 
 	out, err := s.svc.CreateOutgoingLink(t.Context(), commands.CreateOutgoingLink{
 		Header: commands.Header{CommandID: uuid.New()},
 		Draft: commands.Draft{
-			Name: "model", Provider: "custom", ClientID: "id", Scopes: []string{"a"}, AuthStyle: link.Body,
-			AuthorizationEndpoint: s.proxy.URL + "/authorize", TokenEndpoint: s.proxy.URL + "/token", RevocationEndpoint: s.proxy.URL + "/revoke",
+			Name: "stage", Provider: "custom", ClientID: r.ClientID, Scopes: r.Scopes, AuthStyle: r.AuthStyle,
+			AuthorizationEndpoint: r.AuthorizationEndpoint, TokenEndpoint: s.proxy.URL + strings.TrimPrefix(r.TokenEndpoint, server),
+			RevocationEndpoint: s.proxy.URL + strings.TrimPrefix(r.RevocationEndpoint, server),
 		},
-		ClientSecret: domain.SecretInput{Clear: domain.NewSecret("canary-client-secret")},
+		ClientSecret: domain.SecretInput{Clear: r.ClientSecret},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +131,7 @@ func newStage(t *testing.T, kind model.Kind, declared provider.Rotation) *stage 
 	s.link, s.key = out.Link, domain.Key{Link: out.Link, Grant: grant.ID(out.Link, "a")}
 	if _, err := s.svc.RecordTokenIssued(t.Context(), commands.RecordTokenIssued{
 		Header: commands.Header{CommandID: uuid.New()}, Link: out.Link, Subject: "a",
-		RefreshToken: domain.SecretInput{Clear: domain.NewSecret(s.op.Issue("a"))},
+		RefreshToken: domain.SecretInput{Clear: domain.NewSecret(refreshToken)},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -279,6 +292,7 @@ var matrix = []fault{
 	{"N2 response cut in the middle", onStrict, passing(faults.CutMiddle)},
 	{"N3 response slower than 300 ms", never, slow},
 	{"N4 503 without acting", never, passing(faults.Says(503, "busy"))},
+	{"N4 503 after acting", onStrict, passing(faults.Fault{Change: func(faults.Answer) faults.Answer { return *faults.Says(503, "busy").Instead }})},
 	{"N5 expires_in 3600.0", never, passing(lifetime("3600.0"))},
 	{"N5 expires_in \"3600\"", never, passing(lifetime(`"3600"`))},
 	{"N6 JSON as text/plain", never, passing(faults.Rewrites("text", "text/plain", func(b []byte) []byte { return b }))},

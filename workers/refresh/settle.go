@@ -170,7 +170,7 @@ func (a attempt) retry(ctx context.Context, ans answer.Answer, why grant.DeferRe
 	if reason, over := a.givesUp(why); over {
 		return a.reauthorize(ctx, ans, reason)
 	}
-	if a.unreachable(ans) {
+	if a.ofLink(ans) {
 		if err := a.degrade(ctx, ans); err != nil {
 			return err
 		}
@@ -191,11 +191,14 @@ func (a attempt) retry(ctx context.Context, ans answer.Answer, why grant.DeferRe
 	return err
 }
 
-// unreachable reports whether an endpoint has been away for a few attempts in a
-// row, which is the link's trouble.
-func (a attempt) unreachable(ans answer.Answer) bool {
-	away := ans.Class == answer.NotSent || ans.Class == answer.Ambiguous || ans.Class == answer.Transient
-	return away && a.state.Failures >= 2
+// ofLink reports whether a few attempts in a row ended like this, which is the
+// link's trouble: an endpoint that is away, or a refusal that nobody understands.
+func (a attempt) ofLink(ans answer.Answer) bool {
+	switch ans.Class {
+	case answer.NotSent, answer.Ambiguous, answer.Transient, answer.AccessDenied:
+		return a.state.Failures >= 2
+	}
+	return false
 }
 
 // givesUp reports whether nothing but a person's consent is expected to help: a

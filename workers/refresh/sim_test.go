@@ -37,6 +37,7 @@ import (
 type sim struct {
 	op       *model.Server
 	rotation provider.Rotation
+	idle     time.Duration // that a refresh token lives without being used
 	links    memory[link.State, link.Event]
 	grants   memory[grant.State, grant.Event]
 	key      domain.Key
@@ -100,11 +101,15 @@ func newMemory[S, E any](evolve func(S, E) S, last *uint64) memory[S, E] {
 const life = time.Hour
 
 func newSim(kind model.Kind, declared provider.Rotation, nodes int) *sim {
+	return newSimWith(model.Options{Kind: kind}, provider.Provider{Rotation: declared}, nodes)
+}
+
+func newSimWith(o model.Options, p provider.Provider, nodes int) *sim {
 	var last uint64
+	o.Lifetime = life
 	s := &sim{
-		op:       model.New(model.Options{Kind: kind, Lifetime: life}),
-		rotation: declared,
-		links:    newMemory(link.Evolve, &last), grants: newMemory(grant.Evolve, &last),
+		op: model.New(o), rotation: p.Rotation, idle: p.Lifetimes.RefreshIdle,
+		links: newMemory(link.Evolve, &last), grants: newMemory(grant.Evolve, &last),
 		vault: map[domain.Key]commands.Credential{}, revision: map[domain.Key]uint64{}, revoked: map[string]bool{},
 	}
 	s.key.Link = uuid.New()
@@ -134,7 +139,7 @@ func (s *sim) service(p *process) *commands.Service {
 	if err != nil {
 		panic(err)
 	}
-	custom.Rotation = s.rotation
+	custom.Rotation, custom.Lifetimes.RefreshIdle = s.rotation, s.idle
 	now := time.Now
 	if p != nil {
 		now = func() time.Time { return time.Now().Add(p.skew) }
@@ -189,7 +194,7 @@ type fate struct {
 
 // onTheWire is what befalls one token request.
 type onTheWire struct {
-	What string // "", "refused", "cut before", "cut after", "busy", "busy after acting", "slow"
+	What string // "", "refused", "cut before", "cut after", "busy", "busy after acting", "slow", or an error code
 	For  time.Duration
 }
 
@@ -208,7 +213,8 @@ type simNode struct {
 	outages [][2]time.Time
 	now     *process
 	passed  int
-	fates   map[int]fate // by the points passed since they were set
+	fates   map[int]fate    // by the points passed since they were set
+	at      map[string]fate // by the point's name, once
 	wire    []onTheWire
 }
 
@@ -275,13 +281,17 @@ func (n *simNode) wake(fates map[int]fate, wire ...onTheWire) {
 }
 
 // point is where something may befall the node.
-func (p *process) point() (lostAck bool) {
+func (p *process) point(name string) (lostAck bool) {
 	if p == nil {
 		return false
 	}
 	p.mu.Lock()
 	p.passed++
 	f := p.fates[p.passed]
+	if named, ok := p.at[name]; ok {
+		f = named
+		delete(p.at, name)
+	}
 	switch f.What {
 	case "crash":
 		if p.number == p.life {
@@ -328,7 +338,7 @@ type view[S, E any] struct {
 
 func (v view[S, E]) Load(ctx context.Context, key domain.Key) (commands.Loaded[S], error) {
 	if v.p != nil {
-		v.p.point()
+		v.p.point("load")
 		if err := v.p.reach(ctx); err != nil {
 			return commands.Loaded[S]{}, err
 		}
@@ -340,12 +350,12 @@ func (v view[S, E]) Append(ctx context.Context, key domain.Key, after commands.L
 	if v.p == nil {
 		return v.m.append(key, after, e, m)
 	}
-	lost := v.p.point()
+	lost := v.p.point("append")
 	if err := v.p.reach(ctx); err != nil {
 		return after, err
 	}
 	next, err := v.m.append(key, after, e, m)
-	v.p.point()
+	v.p.point("appended")
 	if lost && err == nil {
 		return after, domain.Errorf(domain.Unavailable, "the acknowledgement was lost")
 	}
@@ -382,7 +392,7 @@ func (v simVault) Derive(_ context.Context, key domain.Key, purpose string, id u
 }
 
 func (v simVault) Credential(ctx context.Context, key domain.Key) (commands.Credential, uint64, error) {
-	v.p.point()
+	v.p.point("open")
 	if v.p != nil {
 		if err := v.reach(ctx); err != nil {
 			return commands.Credential{}, 0, err
@@ -394,7 +404,7 @@ func (v simVault) Credential(ctx context.Context, key domain.Key) (commands.Cred
 }
 
 func (v simVault) StoreCredential(ctx context.Context, key domain.Key, c commands.Credential, after uint64) error {
-	lost := v.p.point()
+	lost := v.p.point("store")
 	if v.p != nil {
 		if err := v.reach(ctx); err != nil {
 			return err
@@ -439,15 +449,16 @@ func (j simJournal) Reserve() (func(), error) {
 }
 
 func (j simJournal) Put(id uuid.UUID, b []byte) error {
-	j.p.point()
+	j.p.point("put")
 	j.p.mu.Lock()
 	j.p.disk[id] = b
 	j.p.mu.Unlock()
+	j.p.point("kept")
 	return nil
 }
 
 func (j simJournal) Drop(id uuid.UUID) {
-	j.p.point()
+	j.p.point("drop")
 	j.p.mu.Lock()
 	defer j.p.mu.Unlock()
 	delete(j.p.disk, id)
@@ -470,7 +481,7 @@ func (e simEndpoint) Read(r provider.Registration, raw answer.Raw) answer.Answer
 }
 
 func (e simEndpoint) Revoke(_ context.Context, _ provider.Registration, token domain.Secret, _ string) error {
-	e.p.point()
+	e.p.point("revoke")
 	e.ask("/revoke", url.Values{"token": {token.Reveal()}})
 	return nil
 }
@@ -488,7 +499,7 @@ const deadline = 90 * time.Second
 
 func (e simEndpoint) Refresh(ctx context.Context, r provider.Registration, token domain.Secret, guard func() error, keep func(answer.Raw) error) answer.Answer {
 	sent := time.Now()
-	e.p.point()
+	e.p.point("send")
 	if guard() != nil {
 		return answer.Answer{Class: answer.NotSent, SentAt: sent}
 	}
@@ -502,11 +513,15 @@ func (e simEndpoint) Refresh(ctx context.Context, r provider.Registration, token
 	case "busy":
 		lost.HTTPStatus = http.StatusServiceUnavailable
 		return lost
+	case "invalid_grant", "access_denied", "invalid_client":
+		ans := client.Read(r, answer.Raw{Status: http.StatusBadRequest, ContentType: "application/json", Body: []byte(`{"error":"` + wire.What + `"}`)})
+		ans.SentAt, ans.Requests = sent, 1
+		return ans
 	}
 	raw := e.ask("/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token.Reveal()}})
 	mine := e.p.responded(raw)
 	time.Sleep(min(wire.For, deadline))
-	e.p.point()
+	e.p.point("acted")
 	if wire.What == "cut after" || wire.What == "busy after acting" || wire.For >= deadline || ctx.Err() != nil {
 		return lost
 	}

@@ -33,7 +33,8 @@ type Options struct {
 	Lifetime     time.Duration // of access tokens; 0 means 5 s
 	ClientID     string        // "" takes any client
 	ClientSecret string
-	Rate         float64 // requests a second, above which it answers 429; 0: any
+	Rate         float64              // requests a second, above which it answers 429; 0: any
+	Think        func() time.Duration // how long it takes from acting to answering; nil: no time
 	Now          func() time.Time
 }
 
@@ -58,6 +59,7 @@ type Entry struct {
 	Generation int  // of the one that was issued
 	Written    bool // the response was handed to the connection completely
 	At         time.Time
+	WrittenAt  time.Time
 }
 
 // Server is a token endpoint at /token, and a revocation endpoint at /revoke
@@ -140,6 +142,19 @@ func (s *Server) Ledger() []Entry {
 	return append([]Entry(nil), s.ledger...)
 }
 
+// Unanswered is how many requests it has acted upon and not answered yet.
+func (s *Server) Unanswered() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, e := range s.ledger {
+		if e.WrittenAt.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
 // Count is how often a request came to an outcome.
 func (s *Server) Count(o Outcome) int {
 	n := 0
@@ -169,6 +184,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) refresh(w http.ResponseWriter, r *http.Request) {
 	row, token, e := s.decide(r)
+	if s.o.Think != nil {
+		time.Sleep(s.o.Think())
+	}
 	switch e.Outcome {
 	case Issued:
 		body, _ := json.Marshal(map[string]any{
@@ -283,7 +301,7 @@ func (s *Server) known(r *http.Request) bool {
 func (s *Server) written(row int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ledger[row].Written = ok
+	s.ledger[row].Written, s.ledger[row].WrittenAt = ok, s.o.Now()
 }
 
 func (s *Server) revoke(token string) {
