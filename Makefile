@@ -33,6 +33,11 @@ check-deploy: ## test the Dockerfile, docker-compose.yml and nats.conf
 	$(GO) -C deploy/check vet ./...
 	$(GO) -C deploy/check test -count=1 ./...
 
+.PHONY: torture
+torture: ## kill three workers at random for 10 minutes at each kind of provider, and play 120,000 random sequences; about an hour
+	$(GO) test ./workers/refresh -run TestNoReadableTokenIsGivenUp -rapid.checks=20000 -timeout 60m
+	$(GO) test ./cmd/outlink -run TestTorture -torture 10m -timeout 90m -v
+
 .PHONY: lint
 lint: check-deploy ## golangci-lint and shellcheck over everything, and check-deploy
 	$(GO) run $(GOLANGCI) run
