@@ -1,9 +1,9 @@
 // Package jobs consumes what is one job a message (expiry events, durable
 // commands) through Watermill's Router and its middleware.
 //
-// Watermill stays behind this file, because its JetStream subscriber has traps:
-// it ends a busy subscriber with a panic unless the subscriber is closed before
-// the router; an unmarshaler that fails, as the default one does for a repeated
+// Watermill stays behind this package, because its JetStream subscriber has traps:
+// it ends badly when it is busy (see gate), or when the router is closed before
+// it; an unmarshaler that fails, as the default one does for a repeated
 // header, panics too; one subscription handles one message at a time.
 package jobs
 
@@ -61,9 +61,10 @@ func (c Consumer) Run(ctx context.Context) error {
 	}
 	defer nc.Close()
 	logger := watermill.NewSlogLogger(slog.New(quiet{c.Log.Handler()}))
+	gate := &gate{}
 	subscriber, err := wmjetstream.NewSubscriber(wmjetstream.SubscriberConfig{
 		Conn: nc, Logger: logger, AckWaitTimeout: bus.AckWait,
-		ResourceInitializer: existing(c.Stream, c.Durable),
+		ResourceInitializer: c.behind(gate),
 		ConsumeOptions:      []jetstream.PullConsumeOpt{jetstream.PullMaxMessages(1)},
 		NakDelay:            wmjetstream.NewStaticDelay(2 * time.Second),
 		Unmarshaler:         unmarshaler{},
@@ -88,6 +89,7 @@ func (c Consumer) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	<-router.Running() // closing a subscriber that is still subscribing is a data race
+	gate.close(c.Drain)
 	return errors.Join(subscriber.Close(), router.Close())
 }
 
@@ -112,10 +114,11 @@ func (c Consumer) setAside(next message.HandlerFunc) message.HandlerFunc {
 	}
 }
 
-func existing(stream, durable string) wmjetstream.ResourceInitializer {
+// behind gives the library the durable consumer as it exists, behind a gate.
+func (c Consumer) behind(g *gate) wmjetstream.ResourceInitializer {
 	return func(ctx context.Context, js jetstream.JetStream, _ string) (jetstream.Consumer, func(context.Context, watermill.LoggerAdapter), error) {
-		consumer, err := js.Consumer(ctx, stream, durable)
-		return consumer, nil, err
+		consumer, err := js.Consumer(ctx, c.Stream, c.Durable)
+		return gated{consumer, g}, nil, err
 	}
 }
 

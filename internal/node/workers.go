@@ -133,11 +133,7 @@ func (n *Node) runRefresh(ctx context.Context) error {
 	if err := w.Replay(ctx); err != nil {
 		return err
 	}
-	if err := n.caughtUp(ctx); err != nil {
-		n.Log.Warn("the read model is behind; open attempts of an earlier life wait for their lease", "error", err)
-	} else if err := w.Recover(ctx, n.store); err != nil {
-		return err
-	}
+	go n.recover(ctx, w)
 	go n.replay(ctx, w)
 	return jobs.Consumer{
 		Connect: n.dial, Stream: n.Namespace.Timers(), Durable: bus.RefreshConsumer, Parallel: 64, Drain: drain, Log: n.Log,
@@ -161,6 +157,17 @@ func (n *Node) runRefresh(ctx context.Context) error {
 			return nil
 		},
 	}.Run(ctx)
+}
+
+// recover goes on where an earlier life of this node stopped.
+func (n *Node) recover(ctx context.Context, w *refresh.Worker) {
+	err := n.caughtUp(ctx)
+	if err == nil {
+		err = w.Recover(ctx, n.store)
+	}
+	if err != nil && ctx.Err() == nil {
+		n.Log.Warn("open attempts of an earlier life wait for their lease", "error", err)
+	}
 }
 
 // replayEvery is how long an answer waits at most that the log did not take while

@@ -9,12 +9,14 @@ package refresh
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"outlink/commands"
 	"outlink/domain"
@@ -171,23 +173,60 @@ type Soon interface {
 // the others end by themselves.
 const recoverable = 10_000
 
-// Recover takes up the attempts that an earlier life of this node left open. It
-// runs after Replay and before the node's own work, on a read model that has
-// caught up.
+// recovering is how many of them are recovered at once.
+const recovering = 32
+
+// recoverEvery is the pause between two looks at what is left to recover.
+const recoverEvery = 5 * time.Second
+
+// Recover takes up the attempts that an earlier life of this node left open, and
+// returns when none is left. It needs a read model that has caught up. It does
+// the work itself: a timer would wake any node, and the others wait for the lease.
 func (w *Worker) Recover(ctx context.Context, soon Soon) error {
 	rows, err := soon.Due(ctx, w.Commands.Now().Add(lease+time.Minute), recoverable)
 	if err != nil {
 		return fmt.Errorf("look for attempts of an earlier life: %w", err)
 	}
+	var left []domain.Key
 	for _, row := range rows {
-		if !w.died(row.State.Attempt) {
-			continue
+		if w.died(row.State.Attempt) {
+			left = append(left, domain.Key{Link: row.Link, Grant: row.Grant})
 		}
-		if err := w.Later(ctx, domain.Key{Link: row.Link, Grant: row.Grant}, w.Commands.Now()); err != nil {
-			return err
+	}
+	for len(left) > 0 {
+		left = w.recover(ctx, left)
+		select {
+		case <-time.After(recoverEvery):
+		case <-ctx.Done():
+			return nil
 		}
 	}
 	return nil
+}
+
+// recover handles grants once, and returns those whose attempt is still open: a
+// gate was closed, or the log away.
+func (w *Worker) recover(ctx context.Context, keys []domain.Key) []domain.Key {
+	var mu sync.Mutex
+	var left []domain.Key
+	group := errgroup.Group{}
+	group.SetLimit(recovering)
+	for _, key := range keys {
+		group.Go(func() error {
+			err := w.Handle(ctx, key)
+			at, loadErr := w.Commands.Grants.Load(ctx, key)
+			if loadErr == nil && !w.died(at.State.Attempt) {
+				return nil
+			}
+			w.Log.Info("an attempt of an earlier life is still open", "grant", key.Grant, "problem", errors.Join(err, loadErr))
+			mu.Lock()
+			defer mu.Unlock()
+			left = append(left, key)
+			return nil
+		})
+	}
+	_ = group.Wait() // each error is logged, and its grant looked at again
+	return left
 }
 
 func (w *Worker) header() commands.Header {
