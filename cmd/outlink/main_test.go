@@ -179,11 +179,19 @@ func TestCommandLine(t *testing.T) {
 	if !strings.Contains(begun.URL, "/oauth/start/"+created.Link+"?ticket=") {
 		t.Errorf("authorization URL %q", begun.URL)
 	}
+	var grants []grantLine
+	d.renewed(1)
+	d.get(&grants, "grant", "ls", "demo")
 	for _, tt := range []struct {
 		args string
 		code int
 		says string
 	}{
+		{"grant show " + grants[0].Grant, 0, grants[0].Grant},
+		{"grant explain " + grants[0].Grant, 0, "Attempts, the last at the end:"},
+		{"grant explain " + grants[0].Grant, 0, "Next: renew its token, at "},
+		{"grant explain " + created.Link, 3, "not in the read model"},
+		{"grant explain demo", 2, "named by its id"},
 		{"link ls", 0, "crm"},
 		{"link show crm", 0, created.Link},
 		{"link update crm --scopes a", 0, "link.updated"},

@@ -145,7 +145,7 @@ func (r *rig) up() {
 			select {
 			case <-w.ended:
 				r.run(w)
-			case <-time.After(20 * time.Millisecond):
+			case <-time.After(20 * time.Millisecond): // another process comes up
 			}
 			if time.Now().After(deadline) {
 				r.Fatalf("%s does not come up:\n%s", w.name, tail(w.err.String()))

@@ -51,6 +51,9 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/links/{link}/grants", a.query("ListGrants", func(r *http.Request) any {
 		return map[string]any{"link_id": r.PathValue("link"), "after": r.URL.Query().Get("after"), "min_sequence": minSequence(r)}
 	}))
+	mux.HandleFunc("GET /api/v1/grants/{grant}/explanation", a.query("ExplainGrant", func(r *http.Request) any {
+		return map[string]any{"grant_id": r.PathValue("grant"), "min_sequence": minSequence(r)}
+	}))
 	mux.HandleFunc("GET /api/v1/providers", a.query("ListProviders", nil))
 	mux.HandleFunc("GET /api/v1/projections", a.query("ProjectionStatus", nil))
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {

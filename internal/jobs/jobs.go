@@ -53,8 +53,30 @@ type Consumer struct {
 	Log      *slog.Logger
 }
 
-// Run consumes until the context ends, then finishes the jobs in hand.
+// again is the pause before a consumer starts anew that could not reach the
+// server.
+const again = time.Second
+
+// Run consumes until the context ends, then finishes the jobs in hand. While the
+// server cannot be reached it tries again; a consumer that does not exist is an
+// error.
 func (c Consumer) Run(ctx context.Context) error {
+	for {
+		err := c.run(ctx)
+		missing := errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound)
+		if err == nil || missing || ctx.Err() != nil {
+			return err
+		}
+		c.Log.Warn("a consumer starts anew", "consumer", c.Durable, "error", err)
+		select {
+		case <-time.After(again):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (c Consumer) run(ctx context.Context) error {
 	nc, err := c.Connect()
 	if err != nil {
 		return fmt.Errorf("consume %s: %w", c.Durable, err)
@@ -85,7 +107,8 @@ func (c Consumer) Run(ctx context.Context) error {
 	go func() { stopped <- router.Run(context.WithoutCancel(ctx)) }()
 	select {
 	case err := <-stopped:
-		return errors.Join(fmt.Errorf("consume %s: the router stopped by itself", c.Durable), err)
+		gate.close(c.Drain)
+		return errors.Join(fmt.Errorf("consume %s: the router stopped by itself", c.Durable), err, subscriber.Close())
 	case <-ctx.Done():
 	}
 	<-router.Running() // closing a subscriber that is still subscribing is a data race

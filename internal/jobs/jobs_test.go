@@ -115,6 +115,28 @@ func TestStopWhileBusy(t *testing.T) {
 	}
 }
 
+// A consumer that does not exist is an error; a server that is not there is
+// waited for.
+func TestStart(t *testing.T) {
+	q := newQueue(t, 1)
+	c := jobs.Consumer{Connect: q.connect, Stream: "WORK", Durable: "nobody", Parallel: 2, Drain: time.Second, Log: slog.New(slog.DiscardHandler)}
+	if err := c.Run(t.Context()); !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		t.Errorf("without the consumer: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	tries := 0
+	c.Durable, c.Connect = "worker", func() (*nats.Conn, error) {
+		if tries++; tries < 2 {
+			return nil, nats.ErrNoServers
+		}
+		return q.connect()
+	}
+	c.Handle = func(context.Context, jobs.Job) error { cancel(); return nil }
+	if err := c.Run(ctx); err != nil || tries != 2 {
+		t.Errorf("after %d tries: %v", tries, err)
+	}
+}
+
 // A job that can never succeed is set aside with its reason; one that panics or
 // fails is tried again.
 func TestFailures(t *testing.T) {

@@ -249,3 +249,87 @@ func TestConfirmationAndRecovery(t *testing.T) {
 		t.Errorf("link is %s (%v) and the grant at generation %d, want active and 2", l.State.Status(), err, state(1).Generation)
 	}
 }
+
+// A wrong client secret and thirty grants: one request finds out, one event
+// says so, no grant is marked, and the new secret heals them all.
+func TestClientRejected(t *testing.T) {
+	const grants = 30
+	w := newWorld(t, 1, grants)
+	worker, refused := w.workers[0], true
+	worker.Gates = &pace.Gates{}
+	w.op.answer = func(rw http.ResponseWriter) bool {
+		if refused {
+			rw.WriteHeader(http.StatusUnauthorized)
+			_, _ = rw.Write([]byte(`{"error":"invalid_client"}`))
+		}
+		return refused
+	}
+	handle := func() {
+		for _, key := range w.grants {
+			if err := worker.Handle(t.Context(), key); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	handle()
+	handle()
+	l, err := w.svc.Links.Load(t.Context(), domain.Key{Link: w.link})
+	if err != nil || l.State.Trouble != link.ClientRejected || l.Version != 2 || w.op.requests != 1 {
+		t.Errorf("after %d requests the link is in trouble %q at version %d (%v), want one request and one event", w.op.requests, l.State.Trouble, l.Version, err)
+	}
+	for _, key := range w.grants {
+		if s := w.state(key); s.Reauthorize != "" {
+			t.Fatalf("grant %s is marked: %s", key.Grant, s.Reauthorize)
+		}
+	}
+	refused = false
+	if _, err := w.svc.ReplaceClientSecret(t.Context(), commands.ReplaceClientSecret{
+		Header: commands.Header{CommandID: uuid.New()}, Link: w.link, ClientSecret: domain.SecretInput{Clear: domain.NewSecret("canary-right")},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) { // a new client is asked at its host's pace
+		renewed := 0
+		handle()
+		for _, key := range w.grants {
+			if w.state(key).Generation == 2 {
+				renewed++
+			}
+		}
+		if renewed == grants {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d grants are renewed", renewed, grants)
+		}
+	}
+}
+
+// An answer without a refresh token leaves the old one in force, one with the
+// same does too, and another replaces it (RFC 6749 section 6).
+func TestRotation(t *testing.T) {
+	for name, tt := range map[string]struct {
+		member  string
+		next    string
+		rotated bool
+	}{
+		"none":    {``, "rt-1-subject0", false},
+		"same":    {`,"refresh_token":"rt-1-subject0"`, "rt-1-subject0", false},
+		"another": {`,"refresh_token":"rt-other"`, "rt-other", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1, 1)
+			w.op.answer = func(rw http.ResponseWriter) bool {
+				_, _ = rw.Write([]byte(`{"access_token":"at","token_type":"Bearer","expires_in":3600` + tt.member + `}`))
+				return true
+			}
+			if err := w.workers[0].Handle(t.Context(), w.grants[0]); err != nil {
+				t.Fatal(err)
+			}
+			at, c, err := w.svc.Complete(t.Context(), w.grants[0])
+			if err != nil || c.RefreshToken.Reveal() != tt.next || at.State.Credential.Rotated != tt.rotated {
+				t.Errorf("rotated: %t (%v), the vault holds the right token: %t", at.State.Credential.Rotated, err, c.RefreshToken.Reveal() == tt.next)
+			}
+		})
+	}
+}
