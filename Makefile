@@ -33,6 +33,10 @@ check-deploy: ## test the Dockerfile, docker-compose.yml and nats.conf
 	$(GO) -C deploy/check vet ./...
 	$(GO) -C deploy/check test -count=1 ./...
 
+.PHONY: bench
+bench: ## take the figures of bench/README.md anew
+	$(GO) test ./bench -run xxx -bench . -benchtime 1000x -count 5
+
 .PHONY: torture
 torture: ## kill three workers at random for 10 minutes at each kind of provider, and play 120,000 random sequences; about an hour
 	$(GO) test ./workers/refresh -run TestNoReadableTokenIsGivenUp -rapid.checks=20000 -timeout 60m

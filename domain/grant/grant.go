@@ -258,7 +258,7 @@ func (s State) issued(e TokenIssued) State {
 	next := State{
 		Subject: e.Subject, Credential: &e, Generation: e.Generation,
 		OnHold: s.OnHold, Version: s.Version, Fallback: e.Fallback, Exchanges: s.remembering(e.Exchange),
-		LastAttempt: s.LastAttempt, Crossed: e.Cause == ByRefresh && e.Exchange != s.LastAttempt,
+		LastAttempt: s.LastAttempt, Crossed: e.Cause == ByRefresh && (e.Exchange != s.LastAttempt || e.From+1 < e.Generation),
 	}
 	if c := s.Credential; c != nil && sameEnd(c.ConsentEndsAt, e.ConsentEndsAt) {
 		next.Warned = s.Warned

@@ -282,8 +282,8 @@ func TestFallback(t *testing.T) {
 func TestCrossingAnswers(t *testing.T) {
 	grace := provider.Rotation{Kind: provider.Grace, Grace: time.Hour}
 	stages(t, model.Options{Kind: model.Grace, Grace: time.Hour}, provider.Provider{Rotation: grace}, 2, func(s scene) {
-		s.begin(0, "put", fate{"freeze", 5 * time.Minute})
-		for began := time.Now(); len(s.op.Ledger()) < 2 && time.Since(began) < 5*time.Minute; {
+		s.begin(0, "put", fate{"freeze", 9 * time.Minute})
+		for began := time.Now(); len(s.op.Ledger()) < 2 && time.Since(began) < 9*time.Minute; {
 			s.nodes[1].wake(nil, onTheWire{"slow", 80 * time.Second})
 			time.Sleep(time.Second)
 			synctest.Wait()
