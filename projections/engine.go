@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,10 @@ type Engine struct {
 	Feed       Feed
 	Store      Store
 	Log        *slog.Logger
+
+	// Standby is how long the checkpoint must stand still before a projector that
+	// was overtaken tries again, so that mostly one of them works; 0 means a second.
+	Standby time.Duration
 
 	// Backoff is how long to wait after so many failures in a row, from 1 on;
 	// nil means [Backoff].
@@ -108,7 +113,7 @@ func (r *run) handle(ctx context.Context, records []domain.Record) error {
 			return err
 		case errors.Is(err, ErrFenced):
 			r.log.Debug("another projector was faster", "sequence", r.at.Sequence)
-			err = r.reload(ctx)
+			err = r.standby(ctx)
 			if errors.Is(err, errRewound) {
 				return err
 			}
@@ -148,6 +153,22 @@ func (r *run) confirm(ctx context.Context, poison *PoisonError) error {
 		return ErrFenced
 	}
 	return poison
+}
+
+// standby leaves the work to the other projector as long as it gets on with it.
+func (r *run) standby(ctx context.Context) error {
+	wait := cmp.Or(r.Standby, time.Second)
+	for {
+		before := r.at.Sequence
+		if err := r.reload(ctx); err != nil || r.at.Sequence == before {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
 }
 
 // reload finds out how far the other projector has come.

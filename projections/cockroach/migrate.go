@@ -57,7 +57,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 			return fmt.Errorf("create projection %s: %w", p.Name, err)
 		}
 	}
-	return nil
+	return s.views(ctx)
 }
 
 // migration is one Migrate, which holds the lease under its owner's name.
@@ -118,7 +118,7 @@ func (m *migration) fixed(ctx context.Context) error {
 		if done {
 			continue
 		}
-		if err := m.run(ctx, file, projections.FirstGeneration); err != nil {
+		if err := m.run(ctx, file, projections.FirstGeneration, everything); err != nil {
 			return err
 		}
 		_, err = m.pool.Exec(ctx, `INSERT INTO schema_migrations (file, applied_at) VALUES ($1, now()) ON CONFLICT (file) DO NOTHING`, file)
@@ -131,19 +131,28 @@ func (m *migration) fixed(ctx context.Context) error {
 
 // create makes a generation's tables; the first of a projection becomes active.
 func (m *migration) create(ctx context.Context, projection string, generation int) error {
-	if err := m.run(ctx, tables.GenerationFile(projection), generation); err != nil {
+	if err := m.run(ctx, tables.GenerationFile(projection), generation, everything); err != nil {
 		return err
 	}
 	_, err := m.pool.Exec(ctx, pointTo, projection, generation)
 	return err
 }
 
-func (m *migration) run(ctx context.Context, file string, generation int) error {
+// primary is what is not secondary.
+func primary(statement string) bool { return !tables.Secondary(statement) }
+
+func everything(string) bool { return true }
+
+// run runs those statements of a file that are wanted.
+func (m *migration) run(ctx context.Context, file string, generation int, wanted func(string) bool) error {
 	statements, err := tables.Statements(schema, file)
 	if err != nil {
 		return err
 	}
 	for _, statement := range statements {
+		if !wanted(statement) {
+			continue
+		}
 		if err := m.lease(ctx); err != nil {
 			return err
 		}

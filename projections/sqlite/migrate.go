@@ -31,6 +31,9 @@ func (s *Store) Migrate(ctx context.Context) error {
 			return fmt.Errorf("create projection %s: %w", p.Name, err)
 		}
 	}
+	if err := views(ctx, tx); err != nil {
+		return err
+	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("commit the migration: %w", err)
 	}
@@ -56,7 +59,7 @@ func fixed(ctx context.Context, tx *sql.Tx) error {
 			}
 			continue
 		}
-		if err := run(ctx, tx, file, projections.FirstGeneration); err != nil {
+		if err := run(ctx, tx, file, projections.FirstGeneration, everything); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO schema_migrations (file, applied_at) VALUES ($1, $2)`, file, time.Now().UnixMicro())
@@ -69,7 +72,7 @@ func fixed(ctx context.Context, tx *sql.Tx) error {
 
 // create makes a generation's tables; the first of a projection becomes active.
 func create(ctx context.Context, tx *sql.Tx, projection string, generation int) error {
-	if err := run(ctx, tx, tables.GenerationFile(projection), generation); err != nil {
+	if err := run(ctx, tx, tables.GenerationFile(projection), generation, everything); err != nil {
 		return err
 	}
 	_, err := tx.ExecContext(ctx, `INSERT INTO projections (name, generation, state, sequence, problem, updated_at)
@@ -78,12 +81,21 @@ func create(ctx context.Context, tx *sql.Tx, projection string, generation int) 
 	return err
 }
 
-func run(ctx context.Context, tx *sql.Tx, file string, generation int) error {
+// primary is what is not secondary.
+func primary(statement string) bool { return !tables.Secondary(statement) }
+
+func everything(string) bool { return true }
+
+// run runs those statements of a file that are wanted.
+func run(ctx context.Context, tx *sql.Tx, file string, generation int, wanted func(string) bool) error {
 	statements, err := tables.Statements(schema, file)
 	if err != nil {
 		return err
 	}
 	for _, statement := range statements {
+		if !wanted(statement) {
+			continue
+		}
 		if _, err := tx.ExecContext(ctx, tables.In(generation, statement)); err != nil {
 			return fmt.Errorf("run %s: %w", file, err)
 		}

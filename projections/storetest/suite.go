@@ -19,6 +19,8 @@ type Store interface {
 	projections.Store
 	projections.Reader
 	projections.Scanner
+	projections.Builder
+	At(projection string, generation int) projections.Reader
 	Migrate(ctx context.Context) error
 }
 
@@ -54,6 +56,12 @@ func Run(t *testing.T, open Open) {
 		"commit without answer":        testCommitWithoutAnswer,
 		"poison":                       testPoison,
 		"a newer node is past it":      testNewerNode,
+		"a generation is built":        testBuild,
+		"a build is interrupted":       testBuildInterrupted,
+		"a past state":                 testPast,
+		"switch and drop":              testSwitch,
+		"readers during switches":      testReadersDuringSwitches,
+		"verify":                       testVerify,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -88,7 +96,7 @@ func project(t testing.TB, s projections.Store, l projections.Feed) {
 func engine(p projections.Projection, s projections.Store, l projections.Feed) *projections.Engine {
 	return &projections.Engine{
 		Projection: p, Feed: l, Store: s, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Backoff: func(int) time.Duration { return time.Microsecond },
+		Backoff: func(int) time.Duration { return time.Microsecond }, Standby: time.Microsecond,
 	}
 }
 
@@ -168,3 +176,6 @@ func subjects(rows []projections.GrantRow) []string {
 	}
 	return all
 }
+
+// wait is for readers that remember which generation is active, for a second.
+func wait(Store) { time.Sleep(1100 * time.Millisecond) }

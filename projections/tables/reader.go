@@ -25,6 +25,8 @@ type Query func(ctx context.Context, sql string, args []any, each func(scan func
 type Reader struct {
 	query Query
 
+	pinned map[string]int // generations that are asked instead of the active ones
+
 	mu       sync.Mutex
 	active   map[string]int // projection to its active generation
 	resolved time.Time
@@ -38,6 +40,11 @@ var (
 	_ projections.Scanner = (*Reader)(nil)
 )
 
+// At returns a Reader of a certain generation of a projection.
+func (r *Reader) At(projection string, generation int) projections.Reader {
+	return &Reader{query: r.query, pinned: map[string]int{projection: generation}}
+}
+
 // pointerAge is how old the answer to "which generation is active" may be; a
 // generation out of use is therefore kept a while before it is dropped.
 const pointerAge = time.Second
@@ -50,6 +57,9 @@ func In(generation int, sql string) string {
 
 // in is In for the active generation of a projection.
 func (r *Reader) in(ctx context.Context, projection, sql string) (string, error) {
+	if generation, ok := r.pinned[projection]; ok {
+		return In(generation, sql), nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if time.Since(r.resolved) > pointerAge {

@@ -29,3 +29,23 @@ const FixedFiles = "schema/0*.sql"
 // GenerationFile is the schema file of a projection's tables; [In] fits its
 // statements to a generation.
 func GenerationFile(projection string) string { return "schema/" + projection + "_gN.sql" }
+
+// Secondary reports whether a statement makes an index that only readers need;
+// a generation gets those when its rows are there.
+func Secondary(statement string) bool {
+	for _, line := range strings.Split(statement, "\n") {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "--") {
+			return strings.HasPrefix(line, "CREATE INDEX")
+		}
+	}
+	return false
+}
+
+// Of lists the tables of a projection's generation.
+func Of(projection string, generation int) []string {
+	names := []string{In(generation, projection+"_gN")}
+	if projection == "links" {
+		names = append(names, In(generation, "link_grants_gN"))
+	}
+	return names
+}

@@ -1,0 +1,247 @@
+package cockroach
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"outlink/projections"
+	"outlink/projections/tables"
+)
+
+var _ projections.Builder = (*Store)(nil)
+
+// Begin makes a generation's tables; see [projections.Builder]. The rows that
+// make it known come last: before them nothing uses the tables.
+func (s *Store) Begin(ctx context.Context, g projections.Generation) (projections.Generation, error) {
+	m := migration{Store: s, owner: uuid.New()} // two that begin at once would take the same number
+	if err := m.wait(ctx); err != nil {
+		return g, err
+	}
+	defer m.release(ctx)
+	err := s.pool.QueryRow(ctx, `SELECT coalesce(max(generation), 0) + 1 FROM projections WHERE name = $1`, g.Projection).Scan(&g.Generation)
+	if err != nil {
+		return g, fmt.Errorf("number a generation of %s: %w", g.Projection, err)
+	}
+	if err := m.run(ctx, tables.GenerationFile(g.Projection), g.Generation, primary); err != nil {
+		return g, err
+	}
+	g.State = projections.StateBuilding
+	return g, s.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `INSERT INTO builds (name, generation, label, target, passes, passed) VALUES ($1, $2, $3, $4, $5, 0)`,
+			g.Projection, g.Generation, g.Label, int64(g.Target), g.Passes); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `INSERT INTO projections (name, generation, state, sequence, problem, updated_at) VALUES ($1, $2, $3, 0, '', now())`,
+			g.Projection, g.Generation, g.State)
+		return err
+	})
+}
+
+// Load copies rows in, in one transaction with the checkpoint. Rows that may be
+// there already go the way that replaces them.
+func (s *Store) Load(ctx context.Context, b projections.Batch, again bool) error {
+	if again && b.To == b.From {
+		return s.merge(ctx, b)
+	}
+	tables, err := copied(b)
+	if err != nil {
+		return err
+	}
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		if b.To > b.From {
+			tag, err := tx.Exec(ctx, advance, b.Projection, b.Generation, int64(b.From), int64(b.To), time.Now())
+			if err == nil && tag.RowsAffected() != 1 {
+				err = projections.ErrFenced
+			}
+			if err != nil {
+				return fmt.Errorf("move the checkpoint of %s: %w", b.Projection, err)
+			}
+		}
+		for _, t := range tables {
+			if _, err := tx.CopyFrom(ctx, pgx.Identifier{t.name}, t.columns, pgx.CopyFromRows(t.rows)); err != nil {
+				return fmt.Errorf("copy into %s: %w", t.name, err)
+			}
+		}
+		return nil
+	})
+}
+
+// merge stores rows as a projector does, but leaves the checkpoint alone.
+func (s *Store) merge(ctx context.Context, b projections.Batch) error {
+	all, err := statements(b)
+	if err != nil {
+		return err
+	}
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		for _, q := range all[1:] {
+			if _, err := tx.Exec(ctx, tables.In(b.Generation, q.sql), q.args...); err != nil {
+				return fmt.Errorf("load rows of %s: %w", b.Projection, err)
+			}
+		}
+		return nil
+	})
+}
+
+// copying is what one COPY takes.
+type copying struct {
+	name    string
+	columns []string
+	rows    [][]any
+}
+
+var (
+	linkNames     = []string{"link_id", "sequence", "status", "provider", "name_lower", "updated_at", "doc"}
+	memberNames   = []string{"grant_id", "link_id", "sequence", "status", "expires_at", "doc"}
+	grantNames    = []string{"grant_id", "link_id", "sequence", "status", "subject", "due_at", "expires_at", "updated_at", "doc"}
+	activityNames = []string{"link_id", "sequence", "grant_id", "type", "at", "doc"}
+)
+
+// copied turns the batch's columns, as projectors store them, into rows.
+func copied(b projections.Batch) ([]copying, error) {
+	var all []copying
+	for _, t := range []struct {
+		table string
+		names []string
+		make  func() (statement, error)
+		rows  int
+	}{
+		{"links_gN", linkNames, func() (statement, error) { return put("", b.Links, linkColumns, jsonb) }, len(b.Links)},
+		{"link_grants_gN", memberNames, func() (statement, error) { return put("", b.Members, memberColumns, jsonb) }, len(b.Members)},
+		{"grants_gN", grantNames, func() (statement, error) { return put("", b.Grants, grantColumns, jsonb) }, len(b.Grants)},
+		{"activity_gN", activityNames, func() (statement, error) { return put("", b.Activity, activityColumns, asIs) }, len(b.Activity)},
+	} {
+		if t.rows == 0 {
+			continue
+		}
+		columns, err := t.make()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, copying{tables.In(b.Generation, t.table), t.names, transposed(columns.args, t.rows)})
+	}
+	return all, nil
+}
+
+func transposed(columns []any, rows int) [][]any {
+	out := make([][]any, rows)
+	cells := make([]any, rows*len(columns))
+	for i := range out {
+		out[i] = cells[i*len(columns) : (i+1)*len(columns)]
+	}
+	for k, column := range columns {
+		switch c := column.(type) {
+		case []uuid.UUID:
+			cell(out, k, c)
+		case []*uuid.UUID:
+			cell(out, k, c)
+		case []int64:
+			cell(out, k, c)
+		case []string:
+			cell(out, k, c)
+		case [][]byte:
+			cell(out, k, c)
+		case []time.Time:
+			cell(out, k, c)
+		case []*time.Time:
+			cell(out, k, c)
+		default:
+			panic(fmt.Sprintf("a column of %T", column)) // a column that nobody writes
+		}
+	}
+	return out
+}
+
+func cell[T any](rows [][]any, k int, values []T) {
+	for i, v := range values {
+		rows[i][k] = v
+	}
+}
+
+// Passed records how many passes are done.
+func (s *Store) Passed(ctx context.Context, g projections.Generation) error {
+	_, err := s.pool.Exec(ctx, `UPDATE builds SET passed = $3 WHERE name = $1 AND generation = $2`, g.Projection, g.Generation, g.Passed)
+	return err
+}
+
+// Finish makes the indexes and sets the checkpoint.
+func (s *Store) Finish(ctx context.Context, g projections.Generation) error {
+	m := migration{Store: s, owner: uuid.New()}
+	if err := m.wait(ctx); err != nil {
+		return err
+	}
+	defer m.release(ctx)
+	if err := m.run(ctx, tables.GenerationFile(g.Projection), g.Generation, tables.Secondary); err != nil {
+		return err
+	}
+	_, err := s.pool.Exec(ctx, `UPDATE projections SET sequence = $3, updated_at = now() WHERE name = $1 AND generation = $2 AND sequence < $3`,
+		g.Projection, g.Generation, int64(g.Target))
+	return err
+}
+
+// Switch has readers use a generation that is loaded: DML, for CockroachDB
+// commits what stands before DDL. The views follow.
+func (s *Store) Switch(ctx context.Context, projection string, generation int) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, tables.Retire, projection, generation); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, tables.Activate, projection, generation)
+		if err == nil && tag.RowsAffected() != 1 {
+			err = tables.NotLoaded(projection, generation)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.views(ctx)
+}
+
+// views has the views show the active generations.
+func (s *Store) views(ctx context.Context) error {
+	positions, err := s.Positions(ctx)
+	if err != nil {
+		return err
+	}
+	active := map[string]int{}
+	for _, p := range positions {
+		active[p.Projection] = p.Generation
+	}
+	statements, err := tables.Views(schema, active)
+	if err != nil {
+		return err
+	}
+	for _, statement := range statements {
+		if err := s.ddl(ctx, statement); err != nil {
+			return fmt.Errorf("make the views: %w", err)
+		}
+	}
+	return nil
+}
+
+// Drop removes a generation that is not active.
+func (s *Store) Drop(ctx context.Context, projection string, generation int) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, tables.Forget, projection, generation)
+		if err == nil && tag.RowsAffected() != 1 {
+			err = tables.NotDroppable(projection, generation)
+		}
+		if err == nil {
+			_, err = tx.Exec(ctx, tables.ForgetBuild, projection, generation)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, table := range tables.Of(projection, generation) {
+		if err := s.ddl(ctx, `DROP TABLE IF EXISTS `+table); err != nil {
+			return fmt.Errorf("drop %s, whose rows are out of use already: %w", table, err)
+		}
+	}
+	return nil
+}

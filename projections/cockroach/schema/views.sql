@@ -1,0 +1,23 @@
+CREATE OR REPLACE VIEW links_list AS SELECT
+    link_id, doc -> 'state' ->> 'name' AS name, provider, status, doc -> 'state' ->> 'trouble' AS reason,
+    (doc -> 'grants' ->> 'total')::BIGINT AS grants, (doc -> 'grants' ->> 'healthy')::BIGINT AS healthy,
+    (doc -> 'grants' ->> 'retrying')::BIGINT AS retrying, (doc -> 'grants' ->> 'attention')::BIGINT AS attention,
+    (doc -> 'grants' ->> 'pending')::BIGINT AS pending, (doc -> 'grants' ->> 'suspended')::BIGINT AS suspended,
+    (doc ->> 'next_expiry')::TIMESTAMPTZ AS next_expiry, updated_at, sequence
+FROM links_g{links} WHERE status <> '';
+
+CREATE OR REPLACE VIEW grants_due AS SELECT
+    grant_id, link_id, doc -> 'state' ->> 'subject' AS subject, status, due_at, expires_at,
+    (doc -> 'state' ->> 'generation')::BIGINT AS generation, coalesce((doc -> 'state' ->> 'failures')::BIGINT, 0) AS failures,
+    doc -> 'state' ->> 'deferred' AS deferred, doc -> 'state' ->> 'reauthorize' AS reauthorize, sequence
+FROM grants_g{grants} WHERE due_at IS NOT NULL;
+
+CREATE OR REPLACE VIEW activity AS SELECT
+    sequence, at, type, link_id, grant_id, doc::JSONB ->> 'actor' AS actor, doc::JSONB -> 'data' AS data
+FROM activity_g{activity};
+
+CREATE OR REPLACE VIEW refresh_health AS SELECT
+    provider, count(*) AS links, count(*) FILTER (WHERE status = 'degraded') AS degraded,
+    sum((doc -> 'grants' ->> 'healthy')::BIGINT)::BIGINT AS healthy, sum((doc -> 'grants' ->> 'retrying')::BIGINT)::BIGINT AS retrying,
+    sum((doc -> 'grants' ->> 'attention')::BIGINT)::BIGINT AS attention, min((doc ->> 'next_expiry')::TIMESTAMPTZ) AS next_expiry
+FROM links_g{links} WHERE status NOT IN ('', 'deleted') GROUP BY provider;

@@ -1,0 +1,32 @@
+DROP VIEW IF EXISTS links_list;
+
+CREATE VIEW links_list AS
+SELECT doc ->> '$.link_id' AS link_id, doc ->> '$.state.name' AS name, provider, status, doc ->> '$.state.trouble' AS reason,
+       doc ->> '$.grants.total' AS grants, doc ->> '$.grants.healthy' AS healthy, doc ->> '$.grants.retrying' AS retrying,
+       doc ->> '$.grants.attention' AS attention, doc ->> '$.grants.pending' AS pending, doc ->> '$.grants.suspended' AS suspended,
+       doc ->> '$.next_expiry' AS next_expiry, doc ->> '$.updated_at' AS updated_at, sequence
+FROM links_g{links} WHERE status <> '';
+
+DROP VIEW IF EXISTS grants_due;
+
+CREATE VIEW grants_due AS
+SELECT doc ->> '$.grant_id' AS grant_id, doc ->> '$.link_id' AS link_id, doc ->> '$.state.subject' AS subject, status,
+       strftime('%Y-%m-%dT%H:%M:%fZ', due_at / 1000000.0, 'unixepoch') AS due_at, doc ->> '$.state.credential.expires_at' AS expires_at,
+       doc ->> '$.state.generation' AS generation, coalesce(doc ->> '$.state.failures', 0) AS failures,
+       doc ->> '$.state.deferred' AS deferred, doc ->> '$.state.reauthorize' AS reauthorize, sequence
+FROM grants_g{grants} WHERE due_at IS NOT NULL;
+
+DROP VIEW IF EXISTS activity;
+
+CREATE VIEW activity AS
+SELECT sequence, strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000000.0, 'unixepoch') AS at, type, doc ->> '$.link_id' AS link_id,
+       CASE WHEN grant_id IS NULL THEN NULL ELSE doc ->> '$.grant_id' END AS grant_id, doc ->> '$.actor' AS actor, doc -> '$.data' AS data
+FROM activity_g{activity};
+
+DROP VIEW IF EXISTS refresh_health;
+
+CREATE VIEW refresh_health AS
+SELECT provider, count(*) AS links, sum(CASE WHEN status = 'degraded' THEN 1 ELSE 0 END) AS degraded,
+       sum(doc ->> '$.grants.healthy') AS healthy, sum(doc ->> '$.grants.retrying') AS retrying,
+       sum(doc ->> '$.grants.attention') AS attention, min(doc ->> '$.next_expiry') AS next_expiry
+FROM links_g{links} WHERE status NOT IN ('', 'deleted') GROUP BY provider;
