@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"strings"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
@@ -13,7 +11,6 @@ import (
 	"outlink/domain"
 	"outlink/internal/bus"
 	"outlink/internal/eventlog"
-	"outlink/internal/queries"
 )
 
 func (a *app) eventCommands() *cobra.Command {
@@ -109,28 +106,5 @@ func (a *app) eventTail() *cobra.Command {
 	}}
 	c.Flags().StringVar(&name, "link", "", "only this link's, by id or name")
 	c.Flags().Int64Var(&after, "after", -1, "begin after this sequence; -1: with what comes next")
-	return c
-}
-
-func (a *app) projectionCommands() *cobra.Command {
-	c := &cobra.Command{Use: "projection", Short: "The read model"}
-	c.AddCommand(&cobra.Command{Use: "status", Short: "How far the projections are", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		var list queries.ProjectionList
-		if err := a.with(cmd, func(ctx context.Context, c client.Client) error { return c.Query(ctx, "ProjectionStatus", nil, &list) }); err != nil {
-			return err
-		}
-		var rows [][]string
-		var stopped []string
-		for _, p := range list.Projections {
-			rows = append(rows, []string{p.Projection, fmt.Sprint(p.Generation), fmt.Sprint(p.Sequence), fmt.Sprint(p.Head), fmt.Sprint(p.Lag), p.Problem})
-			if p.Problem != "" {
-				stopped = append(stopped, p.Projection)
-			}
-		}
-		if err := a.print(list.Projections, []string{"projection", "generation", "position", "head", "lag", "problem"}, rows); err != nil || len(stopped) == 0 {
-			return err
-		}
-		return domain.Errorf(domain.FailedPrecondition, "stopped: %s", strings.Join(stopped, ", "))
-	}})
 	return c
 }

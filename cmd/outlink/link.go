@@ -133,6 +133,7 @@ func (a *app) linkList() *cobra.Command {
 	f.StringVar(&q.Provider, "provider", "", "only this provider's")
 	f.StringVar(&status, "status", "", "only with this status")
 	f.StringVar(&q.Text, "text", "", "only names that begin so")
+	f.IntVar(&q.Generation, "generation", 0, "of another generation of the read model, such as a past state; see: outlink projection ls")
 	f.StringVar(&q.After, "after", "", "the next page after this cursor")
 	f.IntVar(&q.Limit, "limit", 50, "rows, at most 500")
 	return c

@@ -54,6 +54,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, in io.R
 // errUsage marks errors of the command line itself.
 var errUsage = errors.New("usage")
 
+// errDiffers marks the outcome of a comparison, not a failure.
+var errDiffers = errors.New("verification failed")
+
 // fail prints an error and says with which code to exit.
 func (a *app) fail(err error) int {
 	var known *domain.Error
@@ -70,6 +73,9 @@ func (a *app) fail(err error) int {
 	case errors.Is(err, errUsage):
 		fmt.Fprintf(a.err, "outlink: %s\n", strings.TrimSuffix(err.Error(), ": usage"))
 		return 2
+	case errors.Is(err, errDiffers):
+		fmt.Fprintf(a.err, "outlink: %v\n", err)
+		return 1
 	case errors.Is(err, nats.ErrNoServers), errors.Is(err, context.DeadlineExceeded):
 		fmt.Fprintf(a.err, "outlink: %v\n", err)
 		return 5

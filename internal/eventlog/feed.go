@@ -168,20 +168,9 @@ func (f Feed) Range(ctx context.Context, subjects []string, after uint64, limit 
 	if len(subjects) == 0 {
 		subjects = []string{f.Namespace.AllLinkEvents(), f.Namespace.AllGrantEvents()}
 	}
-	stream, err := f.JS.Stream(ctx, f.Namespace.Events())
+	end, err := f.last(ctx, subjects)
 	if err != nil {
-		return nil, fmt.Errorf("read the log after %d: %w", after, unavailable(err))
-	}
-	var end uint64
-	for _, subject := range subjects {
-		last, err := stream.GetLastMsgForSubject(ctx, subject)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the log after %d: %w", after, unavailable(err))
-		}
-		end = max(end, last.Sequence)
+		return nil, err
 	}
 	var records []domain.Record
 	if end <= after {

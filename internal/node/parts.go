@@ -15,9 +15,9 @@ import (
 	"outlink/internal/jobs"
 	"outlink/internal/microapi"
 	"outlink/internal/queries"
+	"outlink/internal/readmodel"
 	"outlink/internal/tokens"
 	"outlink/internal/web"
-	"outlink/projections"
 	"outlink/workers/authorize"
 )
 
@@ -43,9 +43,7 @@ func (n *Node) parts() []part {
 		parts = append(parts, part{"submitted commands", n.runIntake})
 	}
 	if n.has(RoleProjections) {
-		for _, p := range projections.All() {
-			parts = append(parts, part{"projection " + p.Name, func(ctx context.Context) error { return n.runProjection(ctx, p) }})
-		}
+		parts = append(parts, part{"projections", n.keeper().Follow})
 	}
 	if n.has(RoleTimers) {
 		parts = append(parts, part{"timers", n.runTimers}, part{"sweep", n.runSweep}, part{"erasure", n.runErasure}, part{"wake", n.runWake}, part{"notices", n.runNotices})
@@ -66,7 +64,7 @@ func (n *Node) Schedules() eventlog.Schedules {
 
 func (n *Node) queries() *queries.Service {
 	return &queries.Service{
-		Read: n.store, Head: n.Feed.Head, Changed: n.advanced.next,
+		Read: n.store, At: n.store.At, Head: n.Feed.Head, Changed: n.advanced.next,
 		Catalogue: n.Commands.Catalogue, Policy: n.Commands.Policy, Now: n.Commands.Now,
 	}
 }
@@ -123,9 +121,8 @@ func (n *Node) runIntake(ctx context.Context) error {
 	}.Run(ctx)
 }
 
-func (n *Node) runProjection(ctx context.Context, p projections.Projection) error {
-	e := projections.Engine{Projection: p, Feed: n.Feed, Store: notifying{n.store, n.advanced}, Log: n.Log}
-	return e.Run(ctx)
+func (n *Node) keeper() readmodel.Keeper {
+	return readmodel.Keeper{Feed: n.Feed, Store: notifying{n.store, n.advanced}, Log: n.Log}
 }
 
 // handler is everything that HTTP serves.

@@ -16,6 +16,8 @@ type Store interface {
 	projections.Reader
 	projections.Store
 	projections.Scanner
+	projections.Builder
+	At(ctx context.Context, projection string, generation int) (projections.Reader, error)
 	Migrate(ctx context.Context) error
 	Close() error
 }

@@ -26,8 +26,9 @@ import (
 // Service answers queries. All fields are required.
 type Service struct {
 	Read      projections.Reader
-	Head      func(ctx context.Context) (uint64, error) // of the log
-	Changed   func() <-chan struct{}                    // closed when the read model advances
+	At        func(ctx context.Context, projection string, generation int) (projections.Reader, error) // a generation that is not the active one
+	Head      func(ctx context.Context) (uint64, error)                                                // of the log
+	Changed   func() <-chan struct{}                                                                   // closed when the read model advances
 	Catalogue provider.Catalogue
 	Policy    provider.Policy
 	Now       func() time.Time
@@ -161,6 +162,8 @@ type ListLinks struct {
 	Text     string      `json:"text,omitempty"` // prefix of the name
 	After    string      `json:"after,omitempty"`
 	Limit    int         `json:"limit,omitempty"`
+
+	Generation int `json:"generation,omitempty"` // of the projection; 0: the active one
 }
 
 // LinkList is a page of the links list.
@@ -174,7 +177,14 @@ func (s *Service) ListLinks(ctx context.Context, q ListLinks) (LinkList, error) 
 	if err := s.Wait(ctx, q.Freshness); err != nil {
 		return LinkList{}, err
 	}
-	rows, next, err := s.Read.Links(ctx, projections.LinkFilter{Provider: q.Provider, Status: q.Status, Text: q.Text, After: q.After, Limit: q.Limit})
+	read := s.Read
+	if q.Generation != 0 {
+		var err error
+		if read, err = s.At(ctx, projections.Links.Name, q.Generation); err != nil {
+			return LinkList{}, err
+		}
+	}
+	rows, next, err := read.Links(ctx, projections.LinkFilter{Provider: q.Provider, Status: q.Status, Text: q.Text, After: q.After, Limit: q.Limit})
 	list := LinkList{Links: []LinkView{}, Next: next}
 	for _, r := range rows {
 		list.Links = append(list.Links, viewLink(r))

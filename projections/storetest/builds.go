@@ -167,10 +167,16 @@ func testPast(t *testing.T, open Open) {
 	if g.Label != "audit" || g.Followed() {
 		t.Errorf("%+v", g)
 	}
-	rows, _, err := s.At("links", g.Generation).Links(t.Context(), projections.LinkFilter{})
+	then, err := s.At(t.Context(), "links", g.Generation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, _, err := then.Links(t.Context(), projections.LinkFilter{})
 	if err != nil || len(rows) != 1 || rows[0].State.Status() != link.StatusActive {
 		t.Errorf("the past state lists %+v, error %v", rows, err)
 	}
+	_, err = s.At(t.Context(), "links", 99)
+	wantCode(t, domain.NotFound, "a generation that does not exist", err)
 	wantCode(t, domain.FailedPrecondition, "a switch to a past state", s.Switch(t.Context(), "links", g.Generation))
 	if rows, _, err := s.Links(t.Context(), projections.LinkFilter{}); err != nil || len(rows) != 2 {
 		t.Errorf("the present lists %d links, error %v", len(rows), err)

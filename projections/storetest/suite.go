@@ -20,7 +20,7 @@ type Store interface {
 	projections.Reader
 	projections.Scanner
 	projections.Builder
-	At(projection string, generation int) projections.Reader
+	At(ctx context.Context, projection string, generation int) (projections.Reader, error)
 	Migrate(ctx context.Context) error
 }
 

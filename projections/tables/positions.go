@@ -21,7 +21,7 @@ func (r *Reader) Position(ctx context.Context, projection string, generation int
 	case err != nil:
 		return projections.Position{}, err
 	case len(all) == 0:
-		return projections.Position{}, domain.Errorf(domain.NotFound, "generation %d of projection %q does not exist; run: outlink migrate", generation, projection)
+		return projections.Position{}, domain.Errorf(domain.NotFound, "generation %d of projection %q does not exist; see: outlink projection ls", generation, projection)
 	}
 	return all[0], nil
 }

@@ -41,8 +41,11 @@ var (
 )
 
 // At returns a Reader of a certain generation of a projection.
-func (r *Reader) At(projection string, generation int) projections.Reader {
-	return &Reader{query: r.query, pinned: map[string]int{projection: generation}}
+func (r *Reader) At(ctx context.Context, projection string, generation int) (projections.Reader, error) {
+	if _, err := r.Position(ctx, projection, generation); err != nil {
+		return nil, err
+	}
+	return &Reader{query: r.query, pinned: map[string]int{projection: generation}}, nil
 }
 
 // pointerAge is how old the answer to "which generation is active" may be; a

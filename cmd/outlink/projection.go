@@ -1,0 +1,290 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/progress"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+
+	"outlink/commands/client"
+	"outlink/domain"
+	"outlink/internal/bus"
+	"outlink/internal/eventlog"
+	"outlink/internal/node"
+	"outlink/internal/queries"
+	"outlink/internal/readmodel"
+	"outlink/projections"
+)
+
+func (a *app) projectionCommands() *cobra.Command {
+	c := &cobra.Command{Use: "projection", Short: "The read model"}
+	c.AddCommand(a.projectionStatus(), a.projectionList(), a.projectionRebuild(), a.projectionVerify(), a.projectionSwitch(), a.projectionDrop())
+	return c
+}
+
+func (a *app) projectionStatus() *cobra.Command {
+	return &cobra.Command{Use: "status", Short: "How far the projections are", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		var list queries.ProjectionList
+		if err := a.with(cmd, func(ctx context.Context, c client.Client) error { return c.Query(ctx, "ProjectionStatus", nil, &list) }); err != nil {
+			return err
+		}
+		var rows [][]string
+		var stopped []string
+		for _, p := range list.Projections {
+			rows = append(rows, []string{p.Projection, fmt.Sprint(p.Generation), fmt.Sprint(p.Sequence), fmt.Sprint(p.Head), fmt.Sprint(p.Lag), p.Problem})
+			if p.Problem != "" {
+				stopped = append(stopped, p.Projection)
+			}
+		}
+		if err := a.print(list.Projections, []string{"projection", "generation", "position", "head", "lag", "problem"}, rows); err != nil || len(stopped) == 0 {
+			return err
+		}
+		return domain.Errorf(domain.FailedPrecondition, "stopped: %s", strings.Join(stopped, ", "))
+	}}
+}
+
+// keeping opens the log and the read model itself: looking after it needs no
+// running node.
+func (a *app) keeping(c *cobra.Command, f func(ctx context.Context, k readmodel.Keeper) error) *cobra.Command {
+	var database string
+	c.Flags().StringVar(&database, "database", "sqlite:outlink.db", "the read model: postgres://… (CockroachDB, PostgreSQL) or sqlite:PATH")
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		store, err := node.OpenStore(cmd.Context(), database)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = store.Close() }()
+		nc, err := a.connect()
+		if err != nil {
+			return err
+		}
+		defer nc.Close()
+		js, err := jetstream.New(nc)
+		if err != nil {
+			return err
+		}
+		quiet := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelError}))
+		return f(cmd.Context(), readmodel.Keeper{Feed: eventlog.Feed{JS: js, Namespace: bus.Namespace(a.namespace)}, Store: store, Log: quiet})
+	}
+	return c
+}
+
+func (a *app) projectionList() *cobra.Command {
+	c := &cobra.Command{Use: "ls", Short: "List all generations", Args: cobra.NoArgs}
+	return a.keeping(c, func(ctx context.Context, k readmodel.Keeper) error {
+		all, err := k.Store.Generations(ctx)
+		if err != nil {
+			return err
+		}
+		var rows [][]string
+		for _, g := range all {
+			loaded := ""
+			if !g.Loaded() {
+				loaded = fmt.Sprintf("%d of %d", g.Passed, g.Passes)
+			}
+			rows = append(rows, []string{g.Projection, fmt.Sprint(g.Generation), g.State, g.Label, fmt.Sprint(g.Sequence), loaded, g.Problem})
+		}
+		return a.print(all, []string{"projection", "generation", "state", "label", "position", "passes", "problem"}, rows)
+	})
+}
+
+func (a *app) projectionRebuild() *cobra.Command {
+	var name, until, label string
+	var dry bool
+	c := &cobra.Command{
+		Use: "rebuild NAME", Short: "Fill a new generation from the log and switch to it; what was interrupted goes on",
+		Long: "Fills a new generation beside the one in use, catches up, verifies it and has readers use it; nobody waits meanwhile.\n" +
+			"With --until, builds the state of a past moment under a label instead: query it with --generation.",
+		Args: projectionName(&name),
+	}
+	c.Flags().BoolVar(&dry, "dry-run", false, "say what would be done, and how long reading takes")
+	c.Flags().StringVar(&until, "until", "", "build a past state: up to a sequence, or a time such as 2026-11-24T12:00:00Z")
+	c.Flags().StringVar(&label, "label", "", "name of the past state; default: --until itself")
+	return a.keeping(c, func(ctx context.Context, k readmodel.Keeper) error {
+		p, err := readmodel.Projection(name)
+		if err != nil {
+			return err
+		}
+		r := readmodel.Request{Projection: p}
+		if until != "" {
+			if r.Until, err = moment(ctx, k.Feed, until); err != nil {
+				return err
+			}
+			if r.Label = label; label == "" {
+				r.Label = until
+			}
+		}
+		plan, err := k.Plan(ctx, r)
+		if err != nil {
+			return err
+		}
+		if dry {
+			return a.print(plan, []string{"projection", "target", "events", "aggregates", "passes", "resumes", "reading takes"}, [][]string{{
+				plan.Projection, fmt.Sprint(plan.Target), fmt.Sprint(plan.Events), fmt.Sprint(plan.Aggregates), fmt.Sprint(plan.Passes),
+				fmt.Sprint(plan.Resumes), plan.Estimate.Round(time.Second).String(),
+			}})
+		}
+		began := time.Now()
+		g, err := a.watching(plan, func(report func(int, uint64)) (projections.Generation, error) { return k.Rebuild(ctx, r, report) })
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(a.err, "generation %d of %s is ready after %s\n", g.Generation, g.Projection, time.Since(began).Round(10*time.Millisecond))
+		return a.print(g, []string{"projection", "generation", "label"}, [][]string{{g.Projection, fmt.Sprint(g.Generation), g.Label}})
+	})
+}
+
+// watching shows how far a rebuild is: a bar on a terminal, else a line now and
+// then.
+func (a *app) watching(plan readmodel.Plan, run func(report func(pass int, at uint64)) (projections.Generation, error)) (projections.Generation, error) {
+	tracker := &progress.Tracker{Message: "rebuild " + plan.Projection, Total: int64(plan.Target) * int64(plan.Passes)}
+	if !isTerminal(a.err) {
+		next := time.Now().Add(5 * time.Second)
+		return run(func(pass int, at uint64) {
+			if time.Now().After(next) {
+				next = time.Now().Add(5 * time.Second)
+				fmt.Fprintf(a.err, "rebuild %s: pass %d of %d, at sequence %d of %d\n", plan.Projection, pass+1, plan.Passes, at, plan.Target)
+			}
+		})
+	}
+	w := progress.NewWriter()
+	w.SetOutputWriter(a.err)
+	w.SetAutoStop(false)
+	w.Style().Visibility.ETA, w.Style().Visibility.Speed = true, true
+	w.AppendTracker(tracker)
+	go w.Render()
+	defer w.Stop()
+	g, err := run(func(pass int, at uint64) { tracker.SetValue(int64(pass)*int64(plan.Target) + int64(at)) })
+	if err == nil {
+		tracker.MarkAsDone()
+	}
+	return g, err
+}
+
+// moment is a place in the log: a sequence, or the last one by a time.
+func moment(ctx context.Context, feed eventlog.Feed, s string) (uint64, error) {
+	if n, err := strconv.ParseUint(s, 10, 64); err == nil {
+		return n, nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return 0, usage(fmt.Sprintf("%q is neither a sequence nor a time such as 2026-11-24T12:00:00Z", s))
+	}
+	return feed.At(ctx, t)
+}
+
+// verified is what a verification prints.
+type verified struct {
+	Projection string                   `json:"projection"`
+	Generation int                      `json:"generation"`
+	Rows       int                      `json:"rows"`
+	Differs    int                      `json:"differs"`
+	Shards     []projections.Shard      `json:"shards"`
+	First      []projections.Difference `json:"first,omitempty"` // differences
+}
+
+// shownDifferences is how many differences are printed.
+const shownDifferences = 10
+
+func (a *app) projectionVerify() *cobra.Command {
+	var generation int
+	c := &cobra.Command{Use: "verify", Short: "Compare the rows of links and grants with the log; exit 1 when they differ", Args: cobra.NoArgs}
+	c.Flags().IntVar(&generation, "generation", 0, "of both projections; 0: the active ones")
+	return a.keeping(c, func(ctx context.Context, k readmodel.Keeper) error {
+		all, err := k.Store.Generations(ctx)
+		if err != nil {
+			return err
+		}
+		var results []verified
+		var rows [][]string
+		differs := 0
+		for _, g := range all {
+			p, err := readmodel.Projection(g.Projection)
+			if err != nil || p.Name == projections.Activity.Name || generation == 0 && g.State != projections.StateActive || generation != 0 && g.Generation != generation {
+				continue
+			}
+			v := verified{Projection: g.Projection, Generation: g.Generation}
+			v.Differs, v.Shards, err = k.Verify(ctx, p, g.Generation, func(d projections.Difference) {
+				if len(v.First) < shownDifferences {
+					v.First = append(v.First, d)
+				}
+			})
+			if err != nil {
+				return err
+			}
+			for _, s := range v.Shards {
+				v.Rows += s.Rows
+				rows = append(rows, []string{g.Projection, fmt.Sprint(g.Generation), fmt.Sprint(s.Shard), fmt.Sprint(s.Rows), s.Checksum, fmt.Sprint(s.Differs)})
+			}
+			differs += v.Differs
+			results = append(results, v)
+		}
+		if err := a.print(results, []string{"projection", "generation", "shard", "rows", "checksum", "differs"}, rows); err != nil || differs == 0 {
+			return err
+		}
+		if a.output == "table" {
+			for _, v := range results {
+				for _, d := range v.First {
+					fmt.Fprintf(a.err, "%s %s\n  stored    %s\n  replayed  %s\n", d.Projection, d.ID, d.Stored, d.Replayed)
+				}
+			}
+		}
+		return fmt.Errorf("%d rows differ from the log: %w", differs, errDiffers)
+	})
+}
+
+func (a *app) projectionSwitch() *cobra.Command {
+	var name string
+	var generation int
+	c := &cobra.Command{Use: "switch NAME GENERATION", Short: "Have readers use another generation", Args: nameAndGeneration(&name, &generation)}
+	return a.keeping(c, func(ctx context.Context, k readmodel.Keeper) error {
+		if err := k.Store.Switch(ctx, name, generation); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.err, "readers use generation %d of %s from now on; the other one is kept up to date until it is dropped\n", generation, name)
+		return nil
+	})
+}
+
+func (a *app) projectionDrop() *cobra.Command {
+	var name string
+	var generation int
+	c := &cobra.Command{Use: "drop NAME GENERATION", Short: "Remove a generation that is not active", Args: nameAndGeneration(&name, &generation)}
+	return a.keeping(c, func(ctx context.Context, k readmodel.Keeper) error {
+		if err := k.Store.Drop(ctx, name, generation); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.err, "generation %d of %s is gone\n", generation, name)
+		return nil
+	})
+}
+
+func projectionName(name *string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := one("a projection: links, grants or activity")(cmd, args); err != nil {
+			return err
+		}
+		*name = args[0]
+		return nil
+	}
+}
+
+func nameAndGeneration(name *string, generation *int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		var err error
+		if len(args) == 2 {
+			*name = args[0]
+			*generation, err = strconv.Atoi(args[1])
+		}
+		if len(args) != 2 || err != nil {
+			return usage(fmt.Sprintf("%s takes a projection and the number of a generation; see: outlink projection ls", cmd.CommandPath()))
+		}
+		return nil
+	}
+}

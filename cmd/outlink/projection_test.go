@@ -1,0 +1,69 @@
+package main
+
+import (
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Rebuild, verify, switch, drop and a past state, through the real binary, while
+// a grant renews itself every second.
+func TestProjections(t *testing.T) {
+	dir := t.TempDir()
+	d := startDev(t, dir)
+	database := "sqlite:" + filepath.Join(dir, "outlink.db")
+	d.renewed(2)
+	do := func(code int, says, args string) string {
+		t.Helper()
+		out, got := d.cli(append(strings.Fields(args), "--database", database)...)
+		if got != code || !strings.Contains(out, says) {
+			t.Fatalf("outlink %s: exit %d, want %d with %q:\n%s", args, got, code, says, out)
+		}
+		return out
+	}
+	do(0, "links", "projection rebuild links --dry-run")
+	for _, name := range []string{"links", "grants", "activity"} {
+		do(0, "generation 2 of "+name+" is ready", "projection rebuild "+name)
+	}
+	d.renewed(3) // projectors follow the new generation
+	list := do(0, "retired", "projection ls")
+	if strings.Count(list, " active ") != 3 {
+		t.Errorf("generations:\n%s", list)
+	}
+	do(0, "links", "projection verify")
+	do(0, "use generation 1", "projection switch links 1")
+	do(0, "use generation 2", "projection switch links 2")
+	do(4, "the active one", "projection drop links 2")
+	do(0, "is gone", "projection drop links 1")
+	do(2, "takes a projection", "projection switch links")
+	do(2, "no projection", "projection rebuild nonsense")
+	do(2, "neither a sequence nor a time", "projection rebuild links --until yesterday")
+	do(0, "generation 3 of links is ready", "projection rebuild links --until 3 --label early")
+	do(0, "early", "projection ls")
+	do(4, "past state", "projection switch links 3")
+	out, code := d.cli("link", "ls", "--generation", "3")
+	if code != 0 || strings.Count(out, " active ") != 1 { // of three links, one was made by then
+		t.Errorf("the past list, exit %d:\n%s", code, out)
+	}
+	tamper(t, filepath.Join(dir, "outlink.db"))
+	do(1, "1 rows differ from the log", "projection verify")
+	d.interrupt()
+}
+
+func tamper(t *testing.T, file string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	result, err := db.ExecContext(t.Context(), `UPDATE links_g2 SET doc = replace(doc, '"google"', '"forged"') WHERE provider = 'google'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := result.RowsAffected(); n != 1 {
+		t.Fatal(fmt.Sprint(n, " rows were changed"))
+	}
+}
