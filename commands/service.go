@@ -33,6 +33,7 @@ type Loaded[S any] struct {
 	Version   uint64    // events so far
 	Event     uuid.UUID // the last event
 	Causation string    // the command that caused it
+	Hash      string    // of the last event and all before it; the log's own
 }
 
 // Log is what commands need of the event log, for one kind of aggregate.

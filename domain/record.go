@@ -24,6 +24,8 @@ type Record struct {
 	Version     uint64          `json:"version"`  // of the aggregate: its first event makes it 1
 	Correlation string          `json:"correlation_id,omitempty"`
 	Causation   string          `json:"causation_id,omitempty"` // the command that caused it
+	Traceparent string          `json:"traceparent,omitempty"`  // W3C trace context
+	Hash        string          `json:"hash,omitempty"`         // of this event and those of the aggregate before it
 	Data        json.RawMessage `json:"data"`
 	State       json.RawMessage `json:"-"` // the aggregate folded to here; nil when its version is not the code's
 }

@@ -2,6 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,7 +19,7 @@ import (
 
 func (a *app) eventCommands() *cobra.Command {
 	c := &cobra.Command{Use: "events", Short: "The event log"}
-	c.AddCommand(a.eventList(), a.eventTail())
+	c.AddCommand(a.eventList(), a.eventTail(), a.eventStep(), a.eventExport(), a.eventImport(), a.eventVerify())
 	return c
 }
 
@@ -57,34 +61,91 @@ func (a *app) feed(cmd *cobra.Command, name string, f func(ctx context.Context, 
 	return f(cmd.Context(), eventlog.Feed{JS: js, Namespace: ns}, subjects)
 }
 
+// eventFilter chooses events by what the log does not index.
+type eventFilter struct {
+	types        []string
+	actor        string
+	since, until string
+	from, to     time.Time
+}
+
+func (f *eventFilter) flags(c *cobra.Command) {
+	c.Flags().StringSliceVar(&f.types, "type", nil, "only these types, in full or by a part such as grant.refresh")
+	c.Flags().StringVar(&f.actor, "by", "", "only what this actor caused, or actors that begin so with a * at the end")
+	c.Flags().StringVar(&f.since, "since", "", "only from this time on, such as 2026-11-24T12:00:00Z")
+	c.Flags().StringVar(&f.until, "until", "", "only up to this time")
+}
+
+func (f *eventFilter) parse() (err error) {
+	for _, t := range []struct {
+		text string
+		to   *time.Time
+	}{{f.since, &f.from}, {f.until, &f.to}} {
+		if t.text == "" {
+			continue
+		}
+		if *t.to, err = time.Parse(time.RFC3339, t.text); err != nil {
+			return usage(fmt.Sprintf("%q is no time such as 2026-11-24T12:00:00Z", t.text))
+		}
+	}
+	return nil
+}
+
+func (f *eventFilter) takes(r domain.Record) bool {
+	prefix, open := strings.CutSuffix(f.actor, "*")
+	switch {
+	case !f.from.IsZero() && r.Time.Before(f.from), !f.to.IsZero() && r.Time.After(f.to):
+		return false
+	case f.actor != "" && r.Actor != f.actor && !(open && strings.HasPrefix(r.Actor, prefix)):
+		return false
+	}
+	return len(f.types) == 0 || slices.ContainsFunc(f.types, func(t string) bool { return strings.Contains(r.Type, t) })
+}
+
 func (a *app) eventList() *cobra.Command {
 	var name string
 	var after uint64
 	var limit int
+	var filter eventFilter
 	c := &cobra.Command{Use: "ls", Short: "Print the events there are, one JSON object a line", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		if err := filter.parse(); err != nil {
+			return err
+		}
 		return a.feed(cmd, name, func(ctx context.Context, feed eventlog.Feed, subjects []string) error {
 			records, err := feed.Range(ctx, subjects, after, limit)
 			if err != nil {
 				return err
 			}
-			for _, r := range records {
-				if err := a.encode(a.out, view(r)); err != nil {
-					return err
-				}
-			}
-			return nil
+			return a.events(records, filter)
 		})
 	}}
+	filter.flags(c)
 	c.Flags().StringVar(&name, "link", "", "only this link's, by id or name")
 	c.Flags().Uint64Var(&after, "after", 0, "only those after this sequence")
-	c.Flags().IntVar(&limit, "limit", 100000, "at most so many")
+	c.Flags().IntVar(&limit, "limit", 100000, "read at most so many")
 	return c
+}
+
+func (a *app) events(records []domain.Record, filter eventFilter) error {
+	for _, r := range records {
+		if !filter.takes(r) {
+			continue
+		}
+		if err := a.encode(a.out, view(r)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a *app) eventTail() *cobra.Command {
 	var name string
 	var after int64
+	var filter eventFilter
 	c := &cobra.Command{Use: "tail", Short: "Print events as they happen, one JSON object a line", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		if err := filter.parse(); err != nil {
+			return err
+		}
 		return a.feed(cmd, name, func(ctx context.Context, feed eventlog.Feed, subjects []string) error {
 			from := uint64(max(after, 0))
 			if after < 0 {
@@ -94,17 +155,12 @@ func (a *app) eventTail() *cobra.Command {
 				}
 				from = head
 			}
-			return feed.FollowSubjects(ctx, subjects, from, func(_ context.Context, batch []domain.Record) error {
-				for _, r := range batch {
-					if err := a.encode(a.out, view(r)); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
+			return feed.FollowSubjects(ctx, subjects, from, func(_ context.Context, batch []domain.Record) error { return a.events(batch, filter) })
 		})
 	}}
+	filter.flags(c)
 	c.Flags().StringVar(&name, "link", "", "only this link's, by id or name")
 	c.Flags().Int64Var(&after, "after", -1, "begin after this sequence; -1: with what comes next")
+	c.Flags().Bool("follow", true, "go on for ever; to print what there is, use: outlink events ls")
 	return c
 }

@@ -17,7 +17,7 @@ import (
 
 func (a *app) linkCommands() *cobra.Command {
 	c := &cobra.Command{Use: "link", Short: "Links: client registrations at a provider"}
-	c.AddCommand(a.linkCreate(), a.linkList(), a.linkShow(), a.linkUpdate(), a.linkReplaceSecret(), a.linkDisable(), a.linkEnable(), a.linkDelete())
+	c.AddCommand(a.linkCreate(), a.linkList(), a.linkShow(), a.linkDiff(), a.linkUpdate(), a.linkReplaceSecret(), a.linkDisable(), a.linkEnable(), a.linkDelete())
 	return c
 }
 
@@ -110,11 +110,11 @@ func (a *app) linkCreate() *cobra.Command {
 
 func (a *app) linkList() *cobra.Command {
 	q := queries.ListLinks{Freshness: queries.Freshness{Fresh: true}}
-	var status string
+	var status, at string
 	c := &cobra.Command{Use: "ls", Short: "List the links", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		q.Status = link.Status(status)
-		var list queries.LinkList
-		if err := a.with(cmd, func(ctx context.Context, c client.Client) error { return c.Query(ctx, "ListLinks", q, &list) }); err != nil {
+		list, err := a.links(cmd, q, at)
+		if err != nil {
 			return err
 		}
 		var rows [][]string
@@ -133,30 +133,65 @@ func (a *app) linkList() *cobra.Command {
 	f.StringVar(&q.Provider, "provider", "", "only this provider's")
 	f.StringVar(&status, "status", "", "only with this status")
 	f.StringVar(&q.Text, "text", "", "only names that begin so")
+	f.StringVar(&at, "at", "", "all links as they were at a time, such as 2026-11-24T12:00:00Z, from the log itself")
 	f.IntVar(&q.Generation, "generation", 0, "of another generation of the read model, such as a past state; see: outlink projection ls")
 	f.StringVar(&q.After, "after", "", "the next page after this cursor")
 	f.IntVar(&q.Limit, "limit", 50, "rows, at most 500")
 	return c
 }
 
+// links lists what the query asks for, or reads what was there from the log.
+func (a *app) links(cmd *cobra.Command, q queries.ListLinks, at string) (list queries.LinkList, err error) {
+	if at != "" {
+		m, err := past(0, at)
+		if err != nil {
+			return list, err
+		}
+		return a.linksPast(cmd, m)
+	}
+	err = a.with(cmd, func(ctx context.Context, c client.Client) error { return c.Query(ctx, "ListLinks", q, &list) })
+	return list, err
+}
+
 func (a *app) linkShow() *cobra.Command {
-	return &cobra.Command{Use: "show LINK", Short: "Show a link, by id or name", Args: one("a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
-		var v queries.LinkView
-		err := a.with(cmd, func(ctx context.Context, c client.Client) (err error) {
-			v, err = find(ctx, c, args[0])
-			return err
-		})
+	var at string
+	var version uint64
+	c := &cobra.Command{Use: "show LINK", Short: "Show a link, by id or name, as it is or as it was", Args: one("a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
+		v, err := a.link(cmd, args[0], version, at)
 		if err != nil {
 			return err
 		}
-		return a.fields(v, [2]string{"link", v.Link.String()}, [2]string{"name", v.Name}, [2]string{"provider", v.Provider},
-			[2]string{"status", string(v.Status)}, [2]string{"reason", string(v.Reason)}, [2]string{"client id", v.ClientID},
-			[2]string{"client secret set", fmt.Sprint(v.ClientSecretSet)}, [2]string{"scopes", strings.Join(v.Scopes, " ")},
-			[2]string{"authorization endpoint", v.AuthorizationEndpoint}, [2]string{"token endpoint", v.TokenEndpoint},
-			[2]string{"revocation endpoint", v.RevocationEndpoint}, [2]string{"issuer", v.Issuer}, [2]string{"auth style", string(v.AuthStyle)},
-			[2]string{"redirect url", v.RedirectURL}, [2]string{"grants", fmt.Sprintf("%d healthy of %d", v.Grants.Healthy, v.Grants.Total)},
-			[2]string{"next expiry", when(v.NextExpiry)}, [2]string{"version", fmt.Sprint(v.Version)})
+		return a.showLink(v)
 	}}
+	c.Flags().StringVar(&at, "at", "", "as it was at a time, such as 2026-11-24T12:00:00Z")
+	c.Flags().Uint64Var(&version, "version", 0, "as it was at a version")
+	return c
+}
+
+// link finds a link, or reads what it was from the log.
+func (a *app) link(cmd *cobra.Command, name string, version uint64, at string) (v queries.LinkView, err error) {
+	if version > 0 || at != "" {
+		m, err := past(version, at)
+		if err != nil {
+			return v, err
+		}
+		return a.linkPast(cmd, name, m)
+	}
+	err = a.with(cmd, func(ctx context.Context, c client.Client) (err error) {
+		v, err = find(ctx, c, name)
+		return err
+	})
+	return v, err
+}
+
+func (a *app) showLink(v queries.LinkView) error {
+	return a.fields(v, [2]string{"link", v.Link.String()}, [2]string{"name", v.Name}, [2]string{"provider", v.Provider},
+		[2]string{"status", string(v.Status)}, [2]string{"reason", string(v.Reason)}, [2]string{"client id", v.ClientID},
+		[2]string{"client secret set", fmt.Sprint(v.ClientSecretSet)}, [2]string{"scopes", strings.Join(v.Scopes, " ")},
+		[2]string{"authorization endpoint", v.AuthorizationEndpoint}, [2]string{"token endpoint", v.TokenEndpoint},
+		[2]string{"revocation endpoint", v.RevocationEndpoint}, [2]string{"issuer", v.Issuer}, [2]string{"auth style", string(v.AuthStyle)},
+		[2]string{"redirect url", v.RedirectURL}, [2]string{"grants", fmt.Sprintf("%d healthy of %d", v.Grants.Healthy, v.Grants.Total)},
+		[2]string{"next expiry", when(v.NextExpiry)}, [2]string{"version", fmt.Sprint(v.Version)})
 }
 
 func (a *app) linkUpdate() *cobra.Command {

@@ -51,6 +51,7 @@ func (n Namespace) GrantsOf(link uuid.UUID) string {
 func (n Namespace) NameEvents(name uuid.UUID) string {
 	return n.subject("events", "name", name.String())
 }
+func (n Namespace) AllEvents() string          { return n.subject("events", ">") }
 func (n Namespace) AllLinkEvents() string      { return n.subject("events", "link", ">") }
 func (n Namespace) AllGrantEvents() string     { return n.subject("events", "grant", ">") }
 func (n Namespace) Command(name string) string { return n.subject("command", name) }

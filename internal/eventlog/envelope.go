@@ -29,6 +29,7 @@ const (
 	headerCausation    = "ce-causationid"
 	headerTraceparent  = "traceparent"
 	headerVersion      = "Outlink-Version"
+	headerHash         = "Outlink-Hash"
 	headerState        = "Outlink-State"
 	headerStateVersion = "Outlink-State-Version"
 )
@@ -41,6 +42,7 @@ type envelope struct {
 	subject      string
 	meta         commands.Meta
 	version      uint64
+	hash         string
 	state        []byte
 	stateVersion int
 }
@@ -53,8 +55,8 @@ func (e envelope) header() nats.Header {
 		headerContentType: "application/json", headerActor: e.meta.Actor,
 		headerCorrelation: e.meta.Correlation, headerCausation: e.meta.CommandID.String(),
 		headerTraceparent: e.meta.Traceparent,
-		headerVersion:     strconv.FormatUint(e.version, 10),
-		headerState:       string(e.state), headerStateVersion: strconv.Itoa(e.stateVersion),
+		headerVersion:     strconv.FormatUint(e.version, 10), headerHash: e.hash,
+		headerState: string(e.state), headerStateVersion: strconv.Itoa(e.stateVersion),
 	} {
 		if value != "" {
 			h[key] = []string{value} // as it is: NATS headers are case sensitive
@@ -80,6 +82,7 @@ func parse(subject string, sequence uint64, h nats.Header, data []byte) (domain.
 	r := domain.Record{
 		Sequence: sequence, Type: get(h, headerType), Actor: get(h, headerActor), Data: data,
 		Correlation: get(h, headerCorrelation), Causation: get(h, headerCausation),
+		Traceparent: get(h, headerTraceparent), Hash: get(h, headerHash),
 	}
 	var errs [4]error
 	r.ID, errs[0] = uuid.Parse(get(h, headerID))

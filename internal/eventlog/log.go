@@ -50,7 +50,7 @@ func (l Log[S, E]) loaded(ctx context.Context, key domain.Key, msg *jetstream.Ra
 	if err != nil {
 		return commands.Loaded[S]{}, err
 	}
-	at := commands.Loaded[S]{Sequence: r.Sequence, Version: r.Version, Event: r.ID, Causation: r.Causation}
+	at := commands.Loaded[S]{Sequence: r.Sequence, Version: r.Version, Event: r.ID, Causation: r.Causation, Hash: r.Hash}
 	if r.State == nil || !current(msg.Header, l.StateVersion) {
 		at.State, err = l.fold(ctx, key)
 		return at, err
@@ -82,7 +82,7 @@ func (l Log[S, E]) fold(ctx context.Context, key domain.Key) (S, error) {
 func (l Log[S, E]) Append(ctx context.Context, key domain.Key, after commands.Loaded[S], e E, m commands.Meta) (commands.Loaded[S], error) {
 	id := uuid.Must(uuid.NewV7())
 	next := commands.Loaded[S]{State: l.Evolve(after.State, e), Version: after.Version + 1, Event: id, Causation: m.CommandID.String()}
-	msg, err := l.message(key, next, e, m)
+	msg, err := l.message(key, &next, after.Hash, e, m)
 	if err != nil {
 		return next, err
 	}
@@ -123,7 +123,8 @@ func (l Log[S, E]) last(ctx context.Context, key domain.Key) (uint64, string, er
 	return msg.Sequence, msg.Header.Get(headerID), nil
 }
 
-func (l Log[S, E]) message(key domain.Key, next commands.Loaded[S], e E, m commands.Meta) (*nats.Msg, error) {
+// message makes the event's message, and chains it to the event before.
+func (l Log[S, E]) message(key domain.Key, next *commands.Loaded[S], before string, e E, m commands.Meta) (*nats.Msg, error) {
 	data, err := json.Marshal(e)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", l.Kinds.Type(e), err)
@@ -132,9 +133,13 @@ func (l Log[S, E]) message(key domain.Key, next commands.Loaded[S], e E, m comma
 	if err != nil {
 		return nil, fmt.Errorf("encode the state after %s: %w", l.Kinds.Type(e), err)
 	}
+	next.Hash = Chain(before, domain.Record{
+		ID: next.Event, Type: l.Kinds.Type(e), Link: key.Link, Grant: key.Grant, Version: next.Version, Time: m.Time,
+		Actor: m.Actor, Correlation: m.Correlation, Causation: m.CommandID.String(), Traceparent: m.Traceparent, Data: data,
+	})
 	msg := &nats.Msg{Subject: l.Subject(key), Data: data, Header: envelope{
 		id: next.Event, typ: l.Kinds.Type(e), source: l.Source, subject: key.String(), meta: m,
-		version: next.Version, state: state, stateVersion: l.StateVersion,
+		version: next.Version, hash: next.Hash, state: state, stateVersion: l.StateVersion,
 	}.header()}
 	return msg, nil
 }

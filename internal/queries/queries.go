@@ -187,7 +187,7 @@ func (s *Service) ListLinks(ctx context.Context, q ListLinks) (LinkList, error) 
 	rows, next, err := read.Links(ctx, projections.LinkFilter{Provider: q.Provider, Status: q.Status, Text: q.Text, After: q.After, Limit: q.Limit})
 	list := LinkList{Links: []LinkView{}, Next: next}
 	for _, r := range rows {
-		list.Links = append(list.Links, viewLink(r))
+		list.Links = append(list.Links, ViewLink(r))
 	}
 	return list, err
 }
@@ -205,7 +205,7 @@ func (s *Service) ShowLink(ctx context.Context, q ShowLink) (LinkView, error) {
 	}
 	if id, err := uuid.Parse(q.Link); err == nil {
 		row, err := s.Read.Link(ctx, id)
-		return viewLink(row), err
+		return ViewLink(row), err
 	}
 	if q.Link == "" {
 		return LinkView{}, domain.Errorf(domain.InvalidArgument, "link is missing; give a link's id or name")
@@ -217,7 +217,7 @@ func (s *Service) ShowLink(ctx context.Context, q ShowLink) (LinkView, error) {
 	if len(rows) == 0 {
 		return LinkView{}, domain.Errorf(domain.NotFound, "there is no link with the name or id %q; list them: outlink link ls", q.Link)
 	}
-	return viewLink(rows[0]), nil
+	return ViewLink(rows[0]), nil
 }
 
 // ListGrants asks for a link's grants.

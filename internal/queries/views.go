@@ -37,7 +37,8 @@ type LinkView struct {
 	Sequence              uint64                  `json:"sequence"`
 }
 
-func viewLink(r projections.LinkRow) LinkView {
+// ViewLink shows a row.
+func ViewLink(r projections.LinkRow) LinkView {
 	s := r.State
 	return LinkView{
 		Link: r.Link, Name: s.Name, Provider: s.Provider, Status: s.Status(), Reason: s.Trouble, ProviderCode: s.TroubleCode,

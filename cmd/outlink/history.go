@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/klauspost/compress/zstd"
+	"github.com/spf13/cobra"
+
+	"outlink/domain"
+	"outlink/internal/eventlog"
+	"outlink/internal/history"
+	"outlink/internal/queries"
+)
+
+// past reads a version, a time, or nothing.
+func past(version uint64, at string) (history.Moment, error) {
+	m := history.Moment{Version: version}
+	if at == "" {
+		return m, nil
+	}
+	var err error
+	if m.Time, err = time.Parse(time.RFC3339, at); err != nil {
+		return m, usage(fmt.Sprintf("%q is no time such as 2026-11-24T12:00:00Z", at))
+	}
+	return m, nil
+}
+
+// versionOrTime reads either.
+func versionOrTime(s string) (history.Moment, error) {
+	if n, err := strconv.ParseUint(s, 10, 64); err == nil {
+		return history.Moment{Version: n}, nil
+	}
+	return past(0, s)
+}
+
+// linkPast shows a link as it was.
+func (a *app) linkPast(cmd *cobra.Command, name string, at history.Moment) (v queries.LinkView, err error) {
+	err = a.feed(cmd, name, func(ctx context.Context, feed eventlog.Feed, subjects []string) error {
+		row, err := history.LinkAt(ctx, feed, linkOf(subjects), at)
+		v = queries.ViewLink(row)
+		return err
+	})
+	return v, err
+}
+
+// linkOf is the link that feed chose, of which the first subject is.
+func linkOf(subjects []string) uuid.UUID {
+	return uuid.MustParse(subjects[0][strings.LastIndexByte(subjects[0], '.')+1:])
+}
+
+func (a *app) linksPast(cmd *cobra.Command, at history.Moment) (list queries.LinkList, err error) {
+	err = a.feed(cmd, "", func(ctx context.Context, feed eventlog.Feed, _ []string) error {
+		rows, err := history.LinksAt(ctx, feed, at)
+		for _, r := range rows {
+			list.Links = append(list.Links, queries.ViewLink(r))
+		}
+		return err
+	})
+	return list, err
+}
+
+func (a *app) linkDiff() *cobra.Command {
+	var from, to string
+	c := &cobra.Command{Use: "diff LINK", Short: "Show what changed in a link between two versions or times", Args: one("a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
+		before, errFrom := versionOrTime(from)
+		after, errTo := versionOrTime(to)
+		if err := errors.Join(errFrom, errTo); err != nil {
+			return err
+		}
+		var changes []history.Change
+		err := a.feed(cmd, args[0], func(ctx context.Context, feed eventlog.Feed, subjects []string) error {
+			old, err := history.LinkAt(ctx, feed, linkOf(subjects), before)
+			if err != nil {
+				return err
+			}
+			now, err := history.LinkAt(ctx, feed, linkOf(subjects), after)
+			if err != nil {
+				return err
+			}
+			changes, err = history.Diff(queries.ViewLink(old), queries.ViewLink(now))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		var rows [][]string
+		for _, ch := range changes {
+			rows = append(rows, []string{ch.Member, string(ch.From), string(ch.To)})
+		}
+		return a.print(changes, []string{"member", "from", "to"}, rows)
+	}}
+	c.Flags().StringVar(&from, "from", "1", "version, or time such as 2026-11-24T12:00:00Z")
+	c.Flags().StringVar(&to, "to", "", "the same; default: now")
+	return c
+}
+
+func (a *app) eventStep() *cobra.Command {
+	var grantID string
+	c := &cobra.Command{
+		Use: "step LINK", Short: "Print each event of a link, or of one of its grants, with the state after it", Args: one("a link's id or name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.feed(cmd, args[0], func(ctx context.Context, feed eventlog.Feed, subjects []string) error {
+				key := domain.Key{Link: linkOf(subjects)}
+				var steps []history.Step
+				var err error
+				if grantID == "" {
+					steps, err = history.LinkSteps(ctx, feed, key.Link, history.Moment{})
+				} else if key.Grant, err = uuid.Parse(grantID); err == nil {
+					steps, err = history.GrantSteps(ctx, feed, key, history.Moment{})
+				} else {
+					err = usage("--grant takes a grant's id; list them: outlink grant ls LINK")
+				}
+				for _, s := range steps {
+					if err := a.encode(a.out, s); err != nil {
+						return err
+					}
+				}
+				return err
+			})
+		},
+	}
+	c.Flags().StringVar(&grantID, "grant", "", "this grant's events instead of the link's own")
+	return c
+}
+
+func (a *app) eventVerify() *cobra.Command {
+	return &cobra.Command{
+		Use: "verify", Short: "Check that the log is whole: gaps, decoding, schemas, and the chain of hashes; exit 1 when it is not", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var report history.Report
+			err := a.feed(cmd, "", func(ctx context.Context, feed eventlog.Feed, _ []string) (err error) {
+				report, err = history.Verify(ctx, feed, nil)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			var rows [][]string
+			for _, p := range report.Problems {
+				rows = append(rows, []string{fmt.Sprint(p.Sequence), p.Type, p.Problem})
+			}
+			fmt.Fprintf(a.err, "%d events of %d links, grants and names up to sequence %d\n", report.Events, report.Aggregates, report.Head)
+			if a.output != "table" || len(rows) > 0 {
+				if err := a.print(report, []string{"sequence", "type", "problem"}, rows); err != nil {
+					return err
+				}
+			}
+			if len(rows) > 0 {
+				return fmt.Errorf("%d problems in the log: %w", len(rows), errDiffers)
+			}
+			return nil
+		},
+	}
+}
+
+func (a *app) eventExport() *cobra.Command {
+	var name, file string
+	c := &cobra.Command{
+		Use: "export", Short: "Write the log as JSON Lines of CloudEvents (structured mode)", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.feed(cmd, name, func(ctx context.Context, feed eventlog.Feed, subjects []string) error {
+				w, closeAll, err := a.exportFile(file)
+				if err != nil {
+					return err
+				}
+				n, err := history.Export(ctx, feed, subjects, w)
+				if err := errors.Join(err, closeAll()); err != nil {
+					return err
+				}
+				fmt.Fprintf(a.err, "%d events\n", n)
+				return nil
+			})
+		},
+	}
+	c.Flags().StringVar(&name, "link", "", "only this link's and its grants', by id or name; an import takes whole logs")
+	c.Flags().StringVar(&file, "file", "-", "where to; a name that ends in .zst is compressed; -: standard output")
+	return c
+}
+
+// exportFile opens what an export writes to; nothing but the owner reads it.
+func (a *app) exportFile(name string) (io.Writer, func() error, error) {
+	if name == "-" {
+		return a.out, func() error { return nil }, nil
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !strings.HasSuffix(name, ".zst") {
+		return f, f.Close, nil
+	}
+	z, err := zstd.NewWriter(f)
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return z, func() error { return errors.Join(z.Close(), f.Close()) }, nil
+}
+
+func (a *app) eventImport() *cobra.Command {
+	c := &cobra.Command{
+		Use: "import FILE", Short: "Append an export to the empty log of another namespace, with its ids, times and hashes",
+		Long: "Appends an export to the empty log of another namespace or installation. Each event is checked as by events verify.\n" +
+			"Secrets are not part of an export: move the buckets KEYS and VAULT too, or authorize the links anew.",
+		Args: one("a file of outlink events export"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := os.Open(args[0])
+			if err != nil {
+				return usage(err.Error())
+			}
+			defer f.Close()
+			var r io.Reader = f
+			if strings.HasSuffix(args[0], ".zst") {
+				z, err := zstd.NewReader(f)
+				if err != nil {
+					return err
+				}
+				defer z.Close()
+				r = z
+			}
+			return a.feed(cmd, "", func(ctx context.Context, feed eventlog.Feed, _ []string) error {
+				n, err := history.Import(ctx, feed, r)
+				fmt.Fprintf(a.err, "%d events\n", n)
+				return err
+			})
+		},
+	}
+	return c
+}

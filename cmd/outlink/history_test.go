@@ -1,0 +1,97 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// The past through the real binary: a link as it was, what changed, each state,
+// the log verified, exported, moved to another namespace, and verified there.
+func TestHistory(t *testing.T) {
+	d := startDev(t, t.TempDir())
+	d.renewed(1)
+	do := func(code int, says string, args ...string) string {
+		t.Helper()
+		out, got := d.cli(args...)
+		if got != code || !strings.Contains(out, says) {
+			t.Fatalf("outlink %s: exit %d, want %d with %q:\n%s", strings.Join(args, " "), got, code, says, out)
+		}
+		return out
+	}
+	before := time.Now().UTC().Format(time.RFC3339Nano)
+	do(0, "link.updated", "link", "update", "google", "--scopes", "openid profile")
+	do(0, "link.disabled", "link", "disable", "google", "--reason", "audit")
+
+	do(0, "disabled", "link", "show", "google")
+	if out := do(0, "active", "link", "show", "google", "--version", "1"); strings.Contains(out, "profile") {
+		t.Errorf("version 1 has the later scopes:\n%s", out)
+	}
+	do(0, "active", "link", "show", "google", "--at", before)
+	do(3, "did not exist then", "link", "show", "google", "--at", "2001-01-01T00:00:00Z")
+	do(2, "is no time", "link", "show", "google", "--at", "yesterday")
+	if out := do(0, "scopes", "link", "diff", "google", "--from", "1", "--to", "2"); strings.Contains(out, "status") {
+		t.Errorf("the difference of 1 and 2:\n%s", out)
+	}
+	do(0, "status", "link", "diff", "google", "--from", before)
+	if out := do(0, "google", "link", "ls", "--at", before); strings.Contains(out, "disabled") || !strings.Contains(out, "demo") {
+		t.Errorf("the list as it was:\n%s", out)
+	}
+	steps := strings.Split(strings.TrimSpace(do(0, "", "events", "step", "google")), "\n")
+	var last struct {
+		Version uint64
+		State   struct{ Paused bool }
+	}
+	if err := json.Unmarshal([]byte(steps[len(steps)-1]), &last); err != nil || len(steps) != 3 || !last.State.Paused {
+		t.Errorf("%d steps, the last one %+v, %v", len(steps), last, err)
+	}
+	var grants []grantLine
+	d.get(&grants, "grant", "ls", "demo")
+	do(0, "token_issued", "events", "step", "demo", "--grant", grants[0].Grant)
+	if out := do(0, "refresh_started", "events", "ls", "--type", "grant.refresh", "--by", "node:*"); strings.Contains(out, "token_issued") {
+		t.Errorf("a filter by type lets others through:\n%s", out)
+	}
+	do(0, "events of", "events", "verify")
+	file := filepath.Join(t.TempDir(), "log.jsonl.zst")
+	do(0, "events", "events", "export", "--file", file)
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 || info.Size() == 0 {
+		t.Errorf("the export: %v, %v", info, err)
+	}
+	do(4, "import into an empty one", "events", "import", file)
+
+	d.migrate("moved")
+	do(0, "events", "events", "import", file, "--namespace", "moved")
+	do(0, "events of", "events", "verify", "--namespace", "moved")
+	moved := strings.Split(strings.TrimSpace(do(0, "", "events", "ls", "--namespace", "moved", "--type", "outlink.link.")), "\n")
+	if len(moved) != 5 {
+		t.Errorf("the moved log has %d events of links:\n%s", len(moved), strings.Join(moved, "\n"))
+	}
+	// Somebody slips an event in.
+	nc, err := nats.Connect(d.at.NATS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	forged := &nats.Msg{Subject: "moved.events.link.0199a000-0000-7000-8000-000000000001", Data: []byte(`{"at":"2026-11-24T12:00:00Z"}`), Header: nats.Header{
+		"ce-id": {"0199a000-0000-7000-8000-00000000ffff"}, "ce-type": {"outlink.link.enabled.v1"}, "ce-time": {"2026-11-24T12:00:00Z"}, "Outlink-Version": {"4"},
+	}}
+	if _, err := nc.RequestMsg(forged, 5*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	do(1, "its hash is not that of its content", "events", "verify", "--namespace", "moved")
+	d.interrupt()
+}
+
+// migrate declares another namespace's streams.
+func (d *dev) migrate(namespace string) {
+	d.t.Helper()
+	dir := d.t.TempDir()
+	if out, code := d.cli("migrate", "--namespace", namespace, "--database", "sqlite:"+filepath.Join(dir, "read.db"), "--kek-file", filepath.Join(dir, "kek.json")); code != 0 {
+		d.t.Fatalf("migrate: exit %d\n%s", code, out)
+	}
+}

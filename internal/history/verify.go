@@ -1,0 +1,165 @@
+package history
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"outlink/domain"
+	"outlink/domain/grant"
+	"outlink/domain/link"
+	"outlink/domain/name"
+	"outlink/internal/eventlog"
+)
+
+// Problem is something wrong with an event.
+type Problem struct {
+	Sequence uint64 `json:"sequence,omitempty"` // 0: the log itself
+	Type     string `json:"type,omitempty"`
+	Problem  string `json:"problem"`
+}
+
+// Report is the outcome of a verification.
+type Report struct {
+	Events     int       `json:"events"`
+	Aggregates int       `json:"aggregates"`
+	Head       uint64    `json:"head"` // the last sequence that was looked at
+	Problems   []Problem `json:"problems,omitempty"`
+}
+
+// problemsAtMost bounds a report.
+const problemsAtMost = 1000
+
+// end is where an aggregate's chain has come to.
+type end struct {
+	version uint64
+	hash    string
+}
+
+// verifier looks at events one by one, in the order of the log.
+type verifier struct {
+	Report
+	ends    map[aggregate]end
+	schemas map[string]*jsonschema.Schema
+}
+
+// aggregate names one: a name's reservation has a link's place, so the kind
+// tells them apart.
+type aggregate struct {
+	kind        string
+	link, grant uuid.UUID
+}
+
+// Verify reads the whole log, and checks that no event is missing, that each can
+// be decoded and fits its schema, and that the chain of hashes of each aggregate
+// is whole: a change, a gap or an insertion shows.
+func Verify(ctx context.Context, feed eventlog.Feed, progress func(sequence uint64)) (Report, error) {
+	v := verifier{ends: map[aggregate]end{}, schemas: map[string]*jsonschema.Schema{}}
+	state, err := feed.State(ctx)
+	if err != nil {
+		return v.Report, err
+	}
+	if state.NumDeleted > 0 || state.Msgs > 0 && state.FirstSeq > 1 {
+		v.add(Problem{Problem: fmt.Sprintf("the log begins at %d and lacks %d messages", state.FirstSeq, state.NumDeleted)})
+	}
+	if state.Msgs == 0 {
+		return v.Report, nil
+	}
+	done := errors.New("done")
+	err = feed.FollowSubjects(ctx, []string{feed.Namespace.AllEvents()}, 0, func(_ context.Context, batch []domain.Record) error {
+		for _, r := range batch {
+			v.look(r)
+			if r.Sequence >= state.LastSeq {
+				return done
+			}
+		}
+		if progress != nil {
+			progress(v.Head)
+		}
+		return nil
+	})
+	if errors.Is(err, done) {
+		err = nil
+	}
+	v.Aggregates = len(v.ends)
+	return v.Report, err
+}
+
+func (v *verifier) add(p Problem) {
+	if len(v.Problems) < problemsAtMost {
+		v.Problems = append(v.Problems, p)
+	}
+}
+
+func (v *verifier) look(r domain.Record) {
+	v.Events++
+	v.Head = r.Sequence
+	kind, _, _ := strings.Cut(strings.TrimPrefix(r.Type, "outlink."), ".")
+	id := aggregate{kind, r.Link, r.Grant}
+	before := v.ends[id]
+	v.ends[id] = end{r.Version, r.Hash}
+	problem := func(format string, args ...any) {
+		v.add(Problem{r.Sequence, r.Type, fmt.Sprintf(format, args...)})
+	}
+	if r.Version != before.version+1 {
+		problem("version %d follows version %d of the aggregate", r.Version, before.version)
+	}
+	if want := eventlog.Chain(before.hash, r); r.Hash != want {
+		problem("its hash is not that of its content and of the events before it: something was changed, dropped or slipped in")
+	}
+	if err := decode(kind, r); err != nil {
+		problem("%v", err)
+	} else if err := v.valid(r); err != nil {
+		problem("it does not fit its schema: %v", err)
+	}
+}
+
+func decode(kind string, r domain.Record) (err error) {
+	switch kind {
+	case "link":
+		_, err = link.Kinds.Decode(r.Type, r.Data)
+	case "grant":
+		_, err = grant.Kinds.Decode(r.Type, r.Data)
+	default:
+		_, err = name.Kinds.Decode(r.Type, r.Data)
+	}
+	return err
+}
+
+func (v *verifier) valid(r domain.Record) error {
+	schema, err := v.schema(r.Type)
+	if err != nil {
+		return err
+	}
+	var data any
+	if err := json.Unmarshal(r.Data, &data); err != nil {
+		return err
+	}
+	return schema.Validate(data)
+}
+
+func (v *verifier) schema(typ string) (*jsonschema.Schema, error) {
+	if s := v.schemas[typ]; s != nil {
+		return s, nil
+	}
+	f, err := domain.Schemas.Open("schemas/" + typ + ".json")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	document, err := jsonschema.UnmarshalJSON(f)
+	if err != nil {
+		return nil, err
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource(typ, document); err != nil {
+		return nil, err
+	}
+	v.schemas[typ], err = c.Compile(typ)
+	return v.schemas[typ], err
+}
