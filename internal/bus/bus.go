@@ -182,9 +182,9 @@ func (n Namespace) consumers() map[string][]jetstream.ConsumerConfig {
 	return map[string][]jetstream.ConsumerConfig{
 		n.Events(): {
 			durable(TimersConsumer, 30*time.Second, n.AllGrantEvents()),
-			durable(NoticesConsumer, 30*time.Second, n.AllLinkEvents(), n.AllGrantEvents()),
+			durable(NoticesConsumer, 30*time.Second, n.AllEvents()),
 			durable(WakeConsumer, 30*time.Second, n.AllLinkEvents()),
-			durable(ErasureConsumer, AckWait, n.AllLinkEvents(), n.AllGrantEvents()),
+			durable(ErasureConsumer, AckWait, n.AllEvents()),
 		},
 		n.Timers():    {durable(RefreshConsumer, AckWait, n.subject("expiring", ">"))},
 		n.Submitted(): {durable(CommandsConsumer, AckWait)},

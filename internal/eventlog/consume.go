@@ -12,7 +12,7 @@ import (
 	"outlink/domain"
 )
 
-// Durable hands the events of a durable consumer to a worker in batches, and
+// Durable hands the events of links and grants of a durable consumer to a worker in batches, and
 // acknowledges a batch when the worker is done with it.
 type Durable struct {
 	JS     jetstream.JetStream
@@ -82,9 +82,11 @@ func (d Durable) work(ctx context.Context, messages []jetstream.Msg) error {
 		if r, err = Parse(m); err != nil {
 			break
 		}
-		batch = append(batch, r)
+		if !ofName(r) {
+			batch = append(batch, r)
+		}
 	}
-	if err == nil {
+	if err == nil && len(batch) > 0 {
 		err = d.Handle(ctx, batch)
 	}
 	for _, m := range messages {

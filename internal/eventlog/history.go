@@ -26,7 +26,11 @@ func (f Feed) State(ctx context.Context) (jetstream.StreamState, error) {
 
 // Last is the sequence of the last event of a link or grant; 0: there is none.
 func (f Feed) Last(ctx context.Context) (uint64, error) {
-	return f.last(ctx, []string{f.Namespace.AllLinkEvents(), f.Namespace.AllGrantEvents()})
+	return f.last(ctx, f.linksAndGrants())
+}
+
+func (f Feed) linksAndGrants() []string {
+	return []string{f.Namespace.AllLinkEvents(), f.Namespace.AllGrantEvents()}
 }
 
 func (f Feed) last(ctx context.Context, subjects []string) (uint64, error) {
