@@ -14,8 +14,8 @@ import (
 
 // Feed delivers the events of links and grants in the order of the log.
 type Feed interface {
-	// Follow hands over what comes after the sequence, in batches of at most 500
-	// events, 1 MiB or 50 ms, until the context ends, the log ends, or handle
+	// Follow hands over what comes after the sequence, in batches of at most
+	// 2,000 events or 1 MiB, until the context ends, the log ends, or handle
 	// returns an error, which it returns as it is. A batch may begin with events
 	// that were delivered before.
 	Follow(ctx context.Context, after uint64, handle func(ctx context.Context, batch []domain.Record) error) error

@@ -9,6 +9,7 @@ import (
 
 	"outlink/domain"
 	"outlink/domain/grant"
+	"outlink/domain/link"
 )
 
 // linksFold folds links and rolls up their grants. Counts move by deltas: the
@@ -92,7 +93,31 @@ func (f *linksFold) finish(ctx context.Context, s Rows, b *Batch) error {
 		}
 		b.Links = append(b.Links, row)
 	}
+	b.Counts = f.countChanges(b.From)
 	return nil
+}
+
+// countChanges is by how many the counts of links change.
+func (f *linksFold) countChanges(from uint64) []LinkCount {
+	changes := map[LinkCount]int64{}
+	add := func(row LinkRow, n int64) {
+		if status := row.State.Status(); status != link.StatusAbsent && status != link.StatusDeleted {
+			changes[LinkCount{Provider: row.State.Provider, Status: status, Health: row.Grants.Health()}] += n
+		}
+	}
+	for id, row := range f.links {
+		if row.Sequence > from {
+			add(f.linksBefore[id], -1)
+			add(row, +1)
+		}
+	}
+	var all []LinkCount
+	for c, n := range changes {
+		if c.Links = n; n != 0 {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // othersExpiries is, for each link, the next expiry of the grants that the batch

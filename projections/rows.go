@@ -38,6 +38,38 @@ type GrantCounts struct {
 	Suspended int `json:"suspended"`
 }
 
+// Health is a link's grants in one word: the worst of them.
+type Health string
+
+// The healths.
+const (
+	HealthNone      Health = "none"      // no grants, or pending and suspended ones alone
+	HealthHealthy   Health = "healthy"   // all that are not pending or suspended
+	HealthRetrying  Health = "retrying"  // some are being retried: nobody has to act yet
+	HealthAttention Health = "attention" // a person has to act
+)
+
+// Health is the worst that the counts tell of.
+func (c GrantCounts) Health() Health {
+	switch {
+	case c.Attention > 0:
+		return HealthAttention
+	case c.Retrying > 0:
+		return HealthRetrying
+	case c.Healthy > 0:
+		return HealthHealthy
+	}
+	return HealthNone
+}
+
+// LinkCount is how many links are alike.
+type LinkCount struct {
+	Provider string      `json:"provider"`
+	Status   link.Status `json:"status"`
+	Health   Health      `json:"health"`
+	Links    int64       `json:"links"`
+}
+
 // GrantRow is a row of the grants.
 type GrantRow struct {
 	Link      uuid.UUID   `json:"link_id"`
@@ -55,8 +87,10 @@ type LinkFilter struct {
 	Status   link.Status // deleted links are listed only when asked for
 	Text     string      // prefix of the name, in any case of letters
 	Name     string      // the whole name, in any case of letters
-	After    string      // cursor of a former page
-	Limit    int         // 1 to 500; 0 means 50
+	Health   Health
+	Expiring time.Time // only links whose next access token ends before this; earliest first
+	After    string    // cursor of a former page
+	Limit    int       // 1 to 500; 0 means 50
 }
 
 // GrantFilter selects grants of one link, by subject. Zero fields do not filter.
@@ -89,6 +123,10 @@ type Position struct {
 type Reader interface {
 	Links(ctx context.Context, f LinkFilter) (rows []LinkRow, next string, err error)
 	Link(ctx context.Context, id uuid.UUID) (LinkRow, error)
+
+	// LinkCounts counts all links but deleted ones, from a small table that the
+	// projection keeps.
+	LinkCounts(ctx context.Context) ([]LinkCount, error)
 	Grants(ctx context.Context, f GrantFilter) (rows []GrantRow, next string, err error)
 	Grant(ctx context.Context, id uuid.UUID) (GrantRow, error)
 	Activity(ctx context.Context, f ActivityFilter) ([]domain.Record, error)

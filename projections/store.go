@@ -35,6 +35,7 @@ type Batch struct {
 	Generation int
 	From, To   uint64
 	Links      []LinkRow
+	Counts     []LinkCount // by how many each count changes
 	Members    []Member
 	Grants     []GrantRow
 	Activity   []domain.Record

@@ -133,6 +133,8 @@ func (a *app) linkList() *cobra.Command {
 	f.StringVar(&q.Provider, "provider", "", "only this provider's")
 	f.StringVar(&status, "status", "", "only with this status")
 	f.StringVar(&q.Text, "text", "", "only names that begin so")
+	f.StringVar((*string)(&q.Health), "health", "", "only with grants of this health: none, healthy, retrying or attention")
+	f.StringVar(&q.ExpiringWithin, "expiring-within", "", "only whose next access token ends within this, such as 24h; earliest first")
 	f.StringVar(&at, "at", "", "all links as they were at a time, such as 2026-11-24T12:00:00Z, from the log itself")
 	f.IntVar(&q.Generation, "generation", 0, "of another generation of the read model, such as a past state; see: outlink projection ls")
 	f.StringVar(&q.After, "after", "", "the next page after this cursor")

@@ -17,7 +17,7 @@ import (
 
 // The bounds of a batch.
 const (
-	batchEvents = 500
+	batchEvents = 2000
 	batchBytes  = 1 << 20
 )
 
@@ -28,7 +28,7 @@ type Feed struct {
 }
 
 // Follow delivers every event after a sequence, in batches of what is there:
-// under load up to 500 events or 1 MiB, at rest each event at once. It returns
+// under load up to 2,000 events or 1 MiB, at rest each event at once. It returns
 // the first error of handle, the context's, or that of a message that is no
 // event: a log with such a message is not silently skipped over.
 func (f Feed) Follow(ctx context.Context, after uint64, handle func(context.Context, []domain.Record) error) error {

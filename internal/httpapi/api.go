@@ -43,8 +43,9 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/links", a.query("ListLinks", func(r *http.Request) any {
 		q := r.URL.Query()
 		limit, _ := strconv.Atoi(q.Get("limit"))
-		return map[string]any{"provider": q.Get("provider"), "status": q.Get("status"), "text": q.Get("text"), "after": q.Get("after"), "limit": limit, "min_sequence": minSequence(r)}
+		return map[string]any{"provider": q.Get("provider"), "status": q.Get("status"), "text": q.Get("text"), "health": q.Get("health"), "expiring_within": q.Get("expiring_within"), "after": q.Get("after"), "limit": limit, "min_sequence": minSequence(r)}
 	}))
+	mux.HandleFunc("GET /api/v1/counts", a.query("CountLinks", func(r *http.Request) any { return map[string]any{"min_sequence": minSequence(r)} }))
 	mux.HandleFunc("GET /api/v1/links/{link}", a.query("ShowLink", func(r *http.Request) any {
 		return map[string]any{"link": r.PathValue("link"), "min_sequence": minSequence(r)}
 	}))

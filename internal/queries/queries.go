@@ -47,6 +47,7 @@ var handlers = map[string]handler{
 	"ListGrants":       answer((*Service).ListGrants),
 	"ShowGrant":        answer((*Service).ShowGrant),
 	"ExplainGrant":     answer((*Service).ExplainGrant),
+	"CountLinks":       answer((*Service).CountLinks),
 	"ProjectionStatus": answer((*Service).ProjectionStatus),
 }
 
@@ -163,6 +164,9 @@ type ListLinks struct {
 	After    string      `json:"after,omitempty"`
 	Limit    int         `json:"limit,omitempty"`
 
+	Health         projections.Health `json:"health,omitempty"`
+	ExpiringWithin string             `json:"expiring_within,omitempty"` // a duration such as 24h: earliest first
+
 	Generation int `json:"generation,omitempty"` // of the projection; 0: the active one
 }
 
@@ -184,12 +188,43 @@ func (s *Service) ListLinks(ctx context.Context, q ListLinks) (LinkList, error) 
 			return LinkList{}, err
 		}
 	}
-	rows, next, err := read.Links(ctx, projections.LinkFilter{Provider: q.Provider, Status: q.Status, Text: q.Text, After: q.After, Limit: q.Limit})
+	f := projections.LinkFilter{Provider: q.Provider, Status: q.Status, Text: q.Text, Health: q.Health, After: q.After, Limit: q.Limit}
+	if q.ExpiringWithin != "" {
+		within, err := time.ParseDuration(q.ExpiringWithin)
+		if err != nil {
+			return LinkList{}, domain.Errorf(domain.InvalidArgument, "expiring_within %q is no duration such as 24h", q.ExpiringWithin)
+		}
+		f.Expiring = s.Now().Add(within)
+	}
+	rows, next, err := read.Links(ctx, f)
 	list := LinkList{Links: []LinkView{}, Next: next}
 	for _, r := range rows {
 		list.Links = append(list.Links, ViewLink(r))
 	}
 	return list, err
+}
+
+// CountLinks asks how many links there are, by provider, status and health.
+type CountLinks struct{ Freshness }
+
+// LinkCounts are the counts; deleted links are not among them.
+type LinkCounts struct {
+	Total  int64                   `json:"total"`
+	Counts []projections.LinkCount `json:"counts"`
+}
+
+// CountLinks runs the query.
+func (s *Service) CountLinks(ctx context.Context, q CountLinks) (LinkCounts, error) {
+	if err := s.Wait(ctx, q.Freshness); err != nil {
+		return LinkCounts{}, err
+	}
+	all := LinkCounts{Counts: []projections.LinkCount{}}
+	counts, err := s.Read.LinkCounts(ctx)
+	for _, c := range counts {
+		all.Total += c.Links
+		all.Counts = append(all.Counts, c)
+	}
+	return all, err
 }
 
 // ShowLink asks for one link, by its id or its name.

@@ -94,7 +94,7 @@ type copying struct {
 }
 
 var (
-	linkNames     = []string{"link_id", "sequence", "status", "provider", "name_lower", "updated_at", "doc"}
+	linkNames     = []string{"link_id", "sequence", "status", "provider", "health", "next_expiry", "name_lower", "updated_at", "doc"}
 	memberNames   = []string{"grant_id", "link_id", "sequence", "status", "expires_at", "doc"}
 	grantNames    = []string{"grant_id", "link_id", "sequence", "status", "subject", "due_at", "expires_at", "updated_at", "doc"}
 	activityNames = []string{"link_id", "sequence", "grant_id", "type", "at", "doc"}
@@ -134,9 +134,9 @@ func transposed(columns []any, rows int) [][]any {
 	}
 	for k, column := range columns {
 		switch c := column.(type) {
-		case []uuid.UUID:
+		case [][16]byte:
 			cell(out, k, c)
-		case []*uuid.UUID:
+		case []*[16]byte:
 			cell(out, k, c)
 		case []int64:
 			cell(out, k, c)
@@ -177,9 +177,19 @@ func (s *Store) Finish(ctx context.Context, g projections.Generation) error {
 	if err := m.run(ctx, tables.GenerationFile(g.Projection), g.Generation, tables.Secondary); err != nil {
 		return err
 	}
-	_, err := s.pool.Exec(ctx, `UPDATE projections SET sequence = $3, updated_at = now() WHERE name = $1 AND generation = $2 AND sequence < $3`,
-		g.Projection, g.Generation, int64(g.Target))
-	return err
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE projections SET sequence = $3, updated_at = now() WHERE name = $1 AND generation = $2 AND sequence < $3`,
+			g.Projection, g.Generation, int64(g.Target))
+		if err != nil || tag.RowsAffected() == 0 || g.Projection != projections.Links.Name {
+			return err
+		}
+		for _, statement := range tables.Recount {
+			if _, err := tx.Exec(ctx, tables.In(g.Generation, statement)); err != nil {
+				return fmt.Errorf("count the links: %w", err)
+			}
+		}
+		return nil
+	})
 }
 
 // Switch has readers use a generation that is loaded: DML, for CockroachDB

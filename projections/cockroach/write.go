@@ -22,12 +22,18 @@ const (
 	report = `UPDATE projections SET problem = $4, updated_at = $5
 		WHERE name = $1 AND generation = $2 AND sequence = $3`
 
-	putLinks = `INSERT INTO links_gN (link_id, sequence, status, provider, name_lower, updated_at, doc)
-		SELECT a, b, c, d, e, f, g::JSONB
-		FROM UNNEST($1::UUID[], $2::BIGINT[], $3::TEXT[], $4::TEXT[], $5::BYTEA[], $6::TIMESTAMPTZ[], $7::TEXT[]) AS r (a, b, c, d, e, f, g)
-		ON CONFLICT (link_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status,
-			provider = excluded.provider, name_lower = excluded.name_lower, updated_at = excluded.updated_at, doc = excluded.doc
+	putLinks = `INSERT INTO links_gN (link_id, sequence, status, provider, health, next_expiry, name_lower, updated_at, doc)
+		SELECT a, b, c, d, e, f, g, h, i::JSONB
+		FROM UNNEST($1::UUID[], $2::BIGINT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TIMESTAMPTZ[], $7::BYTEA[], $8::TIMESTAMPTZ[], $9::TEXT[])
+			AS r (a, b, c, d, e, f, g, h, i)
+		ON CONFLICT (link_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status, provider = excluded.provider,
+			health = excluded.health, next_expiry = excluded.next_expiry, name_lower = excluded.name_lower,
+			updated_at = excluded.updated_at, doc = excluded.doc
 		WHERE links_gN.sequence < excluded.sequence`
+
+	putCounts = `INSERT INTO link_counts_gN (provider, status, health, links)
+		SELECT a, b, c, d FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::BIGINT[]) AS r (a, b, c, d)
+		ON CONFLICT (provider, status, health) DO UPDATE SET links = link_counts_gN.links + excluded.links`
 
 	putMembers = `INSERT INTO link_grants_gN (grant_id, link_id, sequence, status, expires_at, doc)
 		SELECT a, b, c, d, e, f::JSONB
@@ -106,6 +112,7 @@ func statements(b projections.Batch) ([]statement, error) {
 	all := []statement{{advance, []any{b.Projection, b.Generation, int64(b.From), int64(b.To), time.Now()}}}
 	for _, rows := range []func() (statement, error){
 		func() (statement, error) { return put(putLinks, b.Links, linkColumns, jsonb) },
+		func() (statement, error) { return counts(b.Counts), nil },
 		func() (statement, error) { return put(putMembers, b.Members, memberColumns, jsonb) },
 		func() (statement, error) { return put(putGrants, b.Grants, grantColumns, jsonb) },
 		func() (statement, error) { return put(putActivity, b.Activity, activityColumns, asIs) },
@@ -140,19 +147,34 @@ func put[Row any](sql string, rows []Row, columns func([]Row) []any, document fu
 
 func linkColumns(rows []projections.LinkRow) []any {
 	return []any{
-		column(rows, func(r projections.LinkRow) uuid.UUID { return r.Link }),
+		column(rows, func(r projections.LinkRow) [16]byte { return r.Link }),
 		column(rows, func(r projections.LinkRow) int64 { return int64(r.Sequence) }),
 		column(rows, func(r projections.LinkRow) string { return string(r.State.Status()) }),
 		column(rows, func(r projections.LinkRow) string { return clean(r.State.Provider) }),
+		column(rows, func(r projections.LinkRow) string { return string(r.Grants.Health()) }),
+		column(rows, func(r projections.LinkRow) *time.Time { return orNull(r.NextExpiry) }),
 		column(rows, func(r projections.LinkRow) []byte { return tables.NameKey(r.State.Name) }),
 		column(rows, func(r projections.LinkRow) time.Time { return r.UpdatedAt }),
 	}
 }
 
+// counts makes the statement that adds to the counts of links.
+func counts(changes []projections.LinkCount) statement {
+	if len(changes) == 0 {
+		return statement{}
+	}
+	return statement{putCounts, []any{
+		column(changes, func(c projections.LinkCount) string { return clean(c.Provider) }),
+		column(changes, func(c projections.LinkCount) string { return string(c.Status) }),
+		column(changes, func(c projections.LinkCount) string { return string(c.Health) }),
+		column(changes, func(c projections.LinkCount) int64 { return c.Links }),
+	}}
+}
+
 func memberColumns(rows []projections.Member) []any {
 	return []any{
-		column(rows, func(m projections.Member) uuid.UUID { return m.Grant }),
-		column(rows, func(m projections.Member) uuid.UUID { return m.Link }),
+		column(rows, func(m projections.Member) [16]byte { return m.Grant }),
+		column(rows, func(m projections.Member) [16]byte { return m.Link }),
 		column(rows, func(m projections.Member) int64 { return int64(m.Sequence) }),
 		column(rows, func(m projections.Member) string { return string(m.State.Status()) }),
 		column(rows, func(m projections.Member) *time.Time { return orNull(m.ExpiresAt()) }),
@@ -161,8 +183,8 @@ func memberColumns(rows []projections.Member) []any {
 
 func grantColumns(rows []projections.GrantRow) []any {
 	return []any{
-		column(rows, func(r projections.GrantRow) uuid.UUID { return r.Grant }),
-		column(rows, func(r projections.GrantRow) uuid.UUID { return r.Link }),
+		column(rows, func(r projections.GrantRow) [16]byte { return r.Grant }),
+		column(rows, func(r projections.GrantRow) [16]byte { return r.Link }),
 		column(rows, func(r projections.GrantRow) int64 { return int64(r.Sequence) }),
 		column(rows, func(r projections.GrantRow) string { return string(r.State.Status()) }),
 		column(rows, func(r projections.GrantRow) []byte { return []byte(r.State.Subject) }),
@@ -174,19 +196,22 @@ func grantColumns(rows []projections.GrantRow) []any {
 
 func activityColumns(rows []domain.Record) []any {
 	return []any{
-		column(rows, func(r domain.Record) uuid.UUID { return r.Link }),
+		column(rows, func(r domain.Record) [16]byte { return r.Link }),
 		column(rows, func(r domain.Record) int64 { return int64(r.Sequence) }),
-		column(rows, func(r domain.Record) *uuid.UUID {
+		column(rows, func(r domain.Record) *[16]byte {
 			if !r.OfGrant() {
 				return nil
 			}
-			return &r.Grant
+			id := [16]byte(r.Grant)
+			return &id
 		}),
 		column(rows, func(r domain.Record) string { return clean(r.Type) }),
 		column(rows, func(r domain.Record) time.Time { return r.Time }),
 	}
 }
 
+// column gives a column's values. Ids are bytes: as uuid.UUID, the driver would
+// make text of each and read that again.
 func column[Row, T any](rows []Row, of func(Row) T) []T {
 	values := make([]T, len(rows))
 	for i, row := range rows {

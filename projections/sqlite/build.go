@@ -74,9 +74,20 @@ func (s *Store) Finish(ctx context.Context, g projections.Generation) error {
 		if err := run(ctx, tx, tables.GenerationFile(g.Projection), g.Generation, tables.Secondary); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE projections SET sequence = $3, updated_at = $4 WHERE name = $1 AND generation = $2 AND sequence < $3`,
+		result, err := tx.ExecContext(ctx, `UPDATE projections SET sequence = $3, updated_at = $4 WHERE name = $1 AND generation = $2 AND sequence < $3`,
 			g.Projection, g.Generation, int64(g.Target), time.Now().UnixMicro())
-		return err
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 || g.Projection != projections.Links.Name {
+			return err
+		}
+		for _, statement := range tables.Recount {
+			if _, err := tx.ExecContext(ctx, tables.In(g.Generation, statement)); err != nil {
+				return fmt.Errorf("count the links: %w", err)
+			}
+		}
+		return nil
 	})
 }
 

@@ -21,11 +21,15 @@ const (
 	report = `UPDATE projections SET problem = $4, updated_at = $5
 		WHERE name = $1 AND generation = $2 AND sequence = $3`
 
-	putLink = `INSERT INTO links_gN (link_id, sequence, status, provider, name_lower, updated_at, doc)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT (link_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status,
-			provider = excluded.provider, name_lower = excluded.name_lower, updated_at = excluded.updated_at, doc = excluded.doc
+	putLink = `INSERT INTO links_gN (link_id, sequence, status, provider, health, next_expiry, name_lower, updated_at, doc)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		ON CONFLICT (link_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status, provider = excluded.provider,
+			health = excluded.health, next_expiry = excluded.next_expiry, name_lower = excluded.name_lower,
+			updated_at = excluded.updated_at, doc = excluded.doc
 		WHERE links_gN.sequence < excluded.sequence`
+
+	putCount = `INSERT INTO link_counts_gN (provider, status, health, links) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (provider, status, health) DO UPDATE SET links = link_counts_gN.links + excluded.links`
 
 	putMember = `INSERT INTO link_grants_gN (grant_id, link_id, sequence, status, expires_at, doc)
 		VALUES ($1, $2, $3, $4, $5, $6)
@@ -85,9 +89,14 @@ func move(ctx context.Context, db interface {
 
 func putAll(ctx context.Context, tx *sql.Tx, b projections.Batch) error {
 	if err := put(ctx, tx, b.Generation, putLink, b.Links, func(r projections.LinkRow) []any {
-		return []any{r.Link, int64(r.Sequence), string(r.State.Status()), r.State.Provider, tables.NameKey(r.State.Name), r.UpdatedAt}
+		return []any{r.Link, int64(r.Sequence), string(r.State.Status()), r.State.Provider, string(r.Grants.Health()), orNull(r.NextExpiry), tables.NameKey(r.State.Name), r.UpdatedAt}
 	}); err != nil {
 		return err
+	}
+	for _, c := range b.Counts {
+		if _, err := tx.ExecContext(ctx, tables.In(b.Generation, putCount), c.Provider, string(c.Status), string(c.Health), c.Links); err != nil {
+			return fmt.Errorf("count links: %w", err)
+		}
 	}
 	if err := put(ctx, tx, b.Generation, putMember, b.Members, func(m projections.Member) []any {
 		return []any{m.Grant, m.Link, int64(m.Sequence), string(m.State.Status()), orNull(m.ExpiresAt())}

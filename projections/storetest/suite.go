@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"outlink/domain"
+	"outlink/domain/link"
 	"outlink/projections"
 )
 
@@ -116,6 +117,27 @@ func equalToReplay(t testing.TB, s Store, records []domain.Record) {
 	}
 	if diff := cmp.Diff(wantGrants, grants); diff != "" {
 		t.Errorf("grants differ from a replay (-replay +stored):\n%s", diff)
+	}
+	counts, err := s.LinkCounts(t.Context())
+	if err != nil {
+		t.Fatal("counts:", err)
+	}
+	want := map[projections.LinkCount]int64{}
+	for _, row := range wantLinks {
+		if status := row.State.Status(); status != link.StatusAbsent && status != link.StatusDeleted {
+			want[projections.LinkCount{Provider: row.State.Provider, Status: status, Health: row.Grants.Health()}]++
+		}
+	}
+	for _, c := range counts {
+		n := c.Links
+		c.Links = 0
+		if want[c] != n {
+			t.Errorf("%d links are counted as %+v, want %d", n, c, want[c])
+		}
+		delete(want, c)
+	}
+	if len(want) > 0 {
+		t.Errorf("links are not counted: %+v", want)
 	}
 }
 

@@ -20,6 +20,14 @@ const (
 	ForgetBuild = `DELETE FROM builds WHERE name = $1 AND generation = $2`
 )
 
+// Recount fills the counts of links from the links themselves, which a bulk load
+// leaves to the end.
+var Recount = []string{
+	`DELETE FROM link_counts_gN`,
+	`INSERT INTO link_counts_gN (provider, status, health, links)
+		SELECT provider, status, health, count(*) FROM links_gN WHERE status NOT IN ('', 'deleted') GROUP BY provider, status, health`,
+}
+
 // NotLoaded refuses a switch.
 func NotLoaded(projection string, generation int) error {
 	return domain.Errorf(domain.FailedPrecondition, "generation %d of %s does not exist, is not loaded yet, or holds a past state; see: outlink projection ls", generation, projection)

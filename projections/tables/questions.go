@@ -14,6 +14,8 @@ import (
 var (
 	linkStatuses = []link.Status{link.StatusActive, link.StatusDegraded, link.StatusDisabled, link.StatusDeleted}
 
+	healths = []projections.Health{projections.HealthNone, projections.HealthHealthy, projections.HealthRetrying, projections.HealthAttention}
+
 	grantStatuses = []grant.Status{
 		grant.StatusPending, grant.StatusActive, grant.StatusRefreshing, grant.StatusRetrying, grant.StatusStale,
 		grant.StatusUncertain, grant.StatusReauthorizationRequired, grant.StatusSuspended, grant.StatusRevoked,
@@ -44,7 +46,10 @@ func linksQuestion(f projections.LinkFilter, after *cursor, limit int) question 
 		statuses = []link.Status{f.Status}
 	}
 	order := " ORDER BY sequence DESC"
-	if byName(f) {
+	switch {
+	case byExpiry(f):
+		order = " ORDER BY next_expiry, link_id"
+	case byName(f):
 		order = " ORDER BY name_lower, link_id"
 	}
 	q.add("SELECT doc FROM (")
@@ -52,7 +57,7 @@ func linksQuestion(f projections.LinkFilter, after *cursor, limit int) question 
 		if i > 0 {
 			q.add(" UNION ALL ")
 		}
-		q.add("SELECT doc, sequence, name_lower, link_id FROM (SELECT doc, sequence, name_lower, link_id FROM links_gN WHERE status = ?", string(status))
+		q.add("SELECT doc, sequence, name_lower, next_expiry, link_id FROM (SELECT doc, sequence, name_lower, next_expiry, link_id FROM links_gN WHERE status = ?", string(status))
 		q.whereLink(f, after)
 		q.add(order+" LIMIT ?) AS a"+strconv.Itoa(i), limit)
 	}
@@ -63,6 +68,9 @@ func linksQuestion(f projections.LinkFilter, after *cursor, limit int) question 
 // byName reports whether links are listed by name, and not newest first.
 func byName(f projections.LinkFilter) bool { return f.Text != "" || f.Name != "" }
 
+// byExpiry reports whether links are listed by their next expiry.
+func byExpiry(f projections.LinkFilter) bool { return !f.Expiring.IsZero() }
+
 func (q *question) whereLink(f projections.LinkFilter, after *cursor) {
 	if f.Provider != "" {
 		q.add(" AND provider = ?", f.Provider)
@@ -70,7 +78,20 @@ func (q *question) whereLink(f projections.LinkFilter, after *cursor) {
 	if f.Name != "" {
 		q.add(" AND name_lower = ?", NameKey(f.Name))
 	}
+	if f.Health != "" {
+		q.add(" AND health = ?", string(f.Health))
+	}
 	prefix := NameKey(f.Text)
+	if byExpiry(f) {
+		q.add(" AND next_expiry < ?", f.Expiring)
+		if f.Text != "" {
+			q.add(" AND name_lower >= ? AND name_lower < ?", prefix, behind(prefix))
+		}
+		if after != nil {
+			q.add(" AND (next_expiry, link_id) > (?, ?)", time.UnixMicro(int64(after.Sequence)).UTC(), after.ID)
+		}
+		return
+	}
 	switch {
 	case after != nil && !byName(f):
 		q.add(" AND sequence < ?", column(after.Sequence))

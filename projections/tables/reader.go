@@ -142,7 +142,7 @@ func (r *Reader) Grant(ctx context.Context, id uuid.UUID) (projections.GrantRow,
 func (r *Reader) Links(ctx context.Context, f projections.LinkFilter) ([]projections.LinkRow, string, error) {
 	limit, errLimit := pageSize(f.Limit, maxPage)
 	after, errCursor := parseCursor(f.After)
-	if err := errors.Join(errLimit, errCursor, known(f.Status, linkStatuses)); err != nil {
+	if err := errors.Join(errLimit, errCursor, known(f.Status, linkStatuses), known(f.Health, healths)); err != nil {
 		return nil, "", err
 	}
 	q := linksQuestion(f, after, limit+1)
@@ -151,12 +151,34 @@ func (r *Reader) Links(ctx context.Context, f projections.LinkFilter) ([]project
 		return nil, "", err
 	}
 	rows, next := cut(rows, limit, func(row projections.LinkRow) cursor {
-		if byName(f) {
+		switch {
+		case byExpiry(f):
+			return cursor{Sequence: uint64(row.NextExpiry.UnixMicro()), ID: row.Link}
+		case byName(f):
 			return cursor{Key: string(NameKey(row.State.Name)), ID: row.Link}
 		}
 		return cursor{Sequence: row.Sequence}
 	})
 	return rows, next, nil
+}
+
+// LinkCounts counts links; see [projections.Reader].
+func (r *Reader) LinkCounts(ctx context.Context) ([]projections.LinkCount, error) {
+	sql, err := r.in(ctx, "links", `SELECT provider, status, health, links FROM link_counts_gN WHERE links > 0 ORDER BY provider, status, health`)
+	if err != nil {
+		return nil, err
+	}
+	var all []projections.LinkCount
+	err = r.query(ctx, sql, nil, func(scan func(...any) error) error {
+		var c projections.LinkCount
+		err := scan(&c.Provider, &c.Status, &c.Health, &c.Links)
+		all = append(all, c)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count links: %w", err)
+	}
+	return all, nil
 }
 
 // Grants lists a link's grants.

@@ -3,6 +3,8 @@ CREATE TABLE IF NOT EXISTS links_gN (
     sequence   INTEGER NOT NULL,
     status     TEXT    NOT NULL, -- empty while only events of its grants are known
     provider   TEXT    NOT NULL,
+    health     TEXT    NOT NULL, -- of its grants
+    next_expiry INTEGER, -- of an access token, while it is kept alive
     name_lower BLOB    NOT NULL,
     updated_at INTEGER NOT NULL,
     doc        TEXT    NOT NULL
@@ -13,6 +15,18 @@ CREATE INDEX IF NOT EXISTS links_gN_status ON links_gN (status, sequence DESC);
 CREATE INDEX IF NOT EXISTS links_gN_provider ON links_gN (provider, status, sequence DESC);
 
 CREATE INDEX IF NOT EXISTS links_gN_name ON links_gN (status, name_lower, link_id);
+
+CREATE INDEX IF NOT EXISTS links_gN_health ON links_gN (health, status, sequence DESC);
+
+CREATE INDEX IF NOT EXISTS links_gN_expiry ON links_gN (status, next_expiry, link_id) WHERE next_expiry IS NOT NULL;
+
+CREATE TABLE IF NOT EXISTS link_counts_gN (
+    provider TEXT   NOT NULL,
+    status   TEXT   NOT NULL,
+    health   TEXT   NOT NULL,
+    links    INTEGER NOT NULL,
+    PRIMARY KEY (provider, status, health)
+) STRICT;
 
 -- The grants as the links' counts know them.
 CREATE TABLE IF NOT EXISTS link_grants_gN (
