@@ -63,11 +63,12 @@ func BenchmarkRefresh(b *testing.B) {
 // none is a journal that keeps nothing.
 type none uuid.UUID
 
-func (n none) ID() uuid.UUID             { return uuid.UUID(n) }
-func (none) Reserve() (func(), error)    { return func() {}, nil }
-func (none) Put(uuid.UUID, []byte) error { return nil }
-func (none) Drop(uuid.UUID)              {}
-func (none) All() map[uuid.UUID][]byte   { return nil }
+func (n none) ID() uuid.UUID              { return uuid.UUID(n) }
+func (none) Reserve() (func(), error)     { return func() {}, nil }
+func (none) Note(uuid.UUID, []byte) error { return nil }
+func (none) Put(uuid.UUID, []byte) error  { return nil }
+func (none) Drop(uuid.UUID)               {}
+func (none) All() map[uuid.UUID][]byte    { return nil }
 
 // open lets everything through: the manners are not measured.
 type open struct{}

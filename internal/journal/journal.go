@@ -135,6 +135,21 @@ func (j *Journal) Put(id uuid.UUID, payload []byte) error {
 	return j.synced()
 }
 
+// Note writes a record without waiting for the disk: it outlives this process,
+// and may be gone after a power failure.
+func (j *Journal) Note(id uuid.UUID, payload []byte) error {
+	if len(payload) > MaxRecord {
+		return fmt.Errorf("a record of %d bytes: at most %d", len(payload), MaxRecord)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.append(kindPut, id, payload); err != nil {
+		return err
+	}
+	j.live[id] = payload
+	return nil
+}
+
 // Drop forgets a record. It does not wait for the disk: one that comes back is
 // harmless.
 func (j *Journal) Drop(id uuid.UUID) {

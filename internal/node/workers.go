@@ -159,8 +159,10 @@ func (n *Node) runRefresh(ctx context.Context) error {
 	}.Run(ctx)
 }
 
-// recover goes on where an earlier life of this node stopped.
+// recover goes on where an earlier life of this node stopped: with what the
+// journal tells at once, and with the rest when the read model can tell.
 func (n *Node) recover(ctx context.Context, w *refresh.Worker) {
+	w.Resume(ctx)
 	err := n.caughtUp(ctx)
 	if err == nil {
 		err = w.Recover(ctx, n.store)
@@ -181,6 +183,7 @@ func (n *Node) replay(ctx context.Context, w *refresh.Worker) {
 			if err := w.Replay(ctx); err != nil {
 				n.Log.Warn("answers wait in the journal", "error", err)
 			}
+			w.Resume(ctx)
 		case <-ctx.Done():
 			tick.Stop()
 			return

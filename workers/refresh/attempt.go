@@ -66,6 +66,10 @@ func (w *Worker) refresh(ctx context.Context, key domain.Key, s grant.State, c c
 	if wait > 0 {
 		return w.Later(ctx, key, w.Commands.Now().Add(wait))
 	}
+	if err := a.note(); err != nil {
+		done("", 0)
+		return w.Later(ctx, key, w.Commands.Now().Add(15*time.Second))
+	}
 	ans, err := a.run(ctx, of)
 	done(ans.Class, ans.RetryAfter)
 	return err
@@ -78,6 +82,7 @@ func (a attempt) run(ctx context.Context, of uuid.UUID) (answer.Answer, error) {
 	a.begun = started()
 	leased, err := a.lease(ctx, of)
 	if err != nil || !leased {
+		a.Journal.Drop(a.id)
 		return answer.Answer{}, err
 	}
 	// From here on the answer belongs to the grant, not to whoever asked: neither

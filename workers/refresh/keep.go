@@ -20,7 +20,21 @@ type record struct {
 	Key        domain.Key `json:"key"`
 	Generation uint64     `json:"generation"` // of the refresh token that was sent
 	SentAt     time.Time  `json:"sent_at"`
-	Sealed     []byte     `json:"sealed"`
+	Sealed     []byte     `json:"sealed,omitempty"` // none: the attempt was begun, and nothing came yet
+}
+
+// note has the journal know that an attempt begins, so that this node's next
+// life goes on with it at once.
+func (a attempt) note() error {
+	b, err := json.Marshal(record{Key: a.key, Generation: a.credential.Issued.Generation})
+	if err != nil {
+		return err
+	}
+	if err := a.Journal.Note(a.id, b); err != nil {
+		a.Log.Error("no refresh is begun: the journal takes no notes", "error", err)
+		return err
+	}
+	return nil
 }
 
 // keep puts an answer on the disk before anybody reads it.
@@ -69,7 +83,8 @@ func (w *Worker) replayOpen(ctx context.Context, a *grant.Attempt) (done bool, e
 		return false, nil
 	}
 	b, ok := w.Journal.All()[a.Attempt]
-	if !ok {
+	var r record
+	if !ok || json.Unmarshal(b, &r) == nil && len(r.Sealed) == 0 {
 		return false, nil
 	}
 	return true, w.replay(ctx, a.Attempt, b)
@@ -79,6 +94,9 @@ func (w *Worker) replay(ctx context.Context, id uuid.UUID, b []byte) error {
 	var r record
 	if err := json.Unmarshal(b, &r); err != nil {
 		return fmt.Errorf("decode a journalled answer: %w", err)
+	}
+	if len(r.Sealed) == 0 { // see Resume
+		return nil
 	}
 	at, err := w.Commands.Grants.Load(ctx, r.Key)
 	if err != nil {

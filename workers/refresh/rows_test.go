@@ -110,6 +110,25 @@ func TestFrozenNodeSendsNothing(t *testing.T) {
 	})
 }
 
+// F16. A process that is killed with a request in flight goes on as soon as it is
+// started again, in time for a token that works for ten seconds after its first
+// use; whoever else is woken waits for the lease.
+func TestKilledInFlight(t *testing.T) {
+	grace := provider.Rotation{Kind: provider.Grace, Grace: 10 * time.Second}
+	stages(t, model.Options{Kind: model.Grace}, provider.Provider{Rotation: grace}, 2, func(s scene) {
+		s.begin(0, "acted", fate{What: "crash"})
+		time.Sleep(3 * time.Second)
+		s.nodes[1].wake(nil)
+		s.nodes[0].boot()
+		s.work.Wait()
+		s.requests(2)
+		s.wellAt(2)
+		if len(s.nodes[0].disk) != 0 {
+			t.Error("the journal is not empty")
+		}
+	})
+}
+
 // F15. The lease's acknowledgement is lost: nothing was sent, the attempt is
 // closed as such, and the next one renews.
 func TestLostAcknowledgement(t *testing.T) {

@@ -250,6 +250,7 @@ func (n *simNode) boot() {
 		for p.worker.Replay(context.Background()) != nil { // it refuses to work before
 			time.Sleep(time.Second)
 		}
+		p.worker.Resume(context.Background())
 	})
 }
 
@@ -448,6 +449,14 @@ func (j simJournal) Reserve() (func(), error) {
 	return func() {}, nil
 }
 
+func (j simJournal) Note(id uuid.UUID, b []byte) error {
+	j.p.mu.Lock()
+	j.p.disk[id] = b
+	j.p.mu.Unlock()
+	j.p.point("noted")
+	return nil
+}
+
 func (j simJournal) Put(id uuid.UUID, b []byte) error {
 	j.p.point("put")
 	j.p.mu.Lock()
@@ -605,7 +614,10 @@ func (s *sim) tick() {
 		if n.down {
 			continue
 		}
-		n.work.Go(func() { _ = n.now.worker.Replay(context.Background()) })
+		n.work.Go(func() {
+			_ = n.now.worker.Replay(context.Background())
+			n.now.worker.Resume(context.Background())
+		})
 		if due {
 			n.wake(nil)
 		}

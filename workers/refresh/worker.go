@@ -9,6 +9,7 @@ package refresh
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -58,6 +59,7 @@ type TokenEndpoint interface {
 type Journal interface {
 	ID() uuid.UUID
 	Reserve() (release func(), err error)
+	Note(attempt uuid.UUID, record []byte) error // without waiting for the disk
 	Put(attempt uuid.UUID, record []byte) error
 	Drop(attempt uuid.UUID)
 	All() map[uuid.UUID][]byte
@@ -164,6 +166,33 @@ func (w *Worker) expireAuthorization(ctx context.Context, key domain.Key, id uui
 	return err
 }
 
+// Resume takes up the attempts that the journal says were begun here and that
+// nobody here is at: those of an earlier life of this node. It does the work
+// itself: a timer would wake any node, and the others wait for the lease. Run it
+// at the start, for a token may work for seconds only after its first use, and
+// every now and then.
+func (w *Worker) Resume(ctx context.Context) {
+	group := errgroup.Group{}
+	group.SetLimit(recovering)
+	for id, b := range w.Journal.All() {
+		var r record
+		if w.flies(id) || json.Unmarshal(b, &r) != nil || len(r.Sealed) > 0 {
+			continue
+		}
+		group.Go(func() error {
+			err := w.Handle(ctx, r.Key)
+			at, loadErr := w.Commands.Grants.Load(ctx, r.Key)
+			if open := at.State.Attempt; loadErr == nil && (open == nil || open.Attempt != id) {
+				w.Journal.Drop(id)
+				return nil
+			}
+			w.Log.Info("an attempt of an earlier life is still open", "grant", r.Key.Grant, "problem", errors.Join(err, loadErr))
+			return nil
+		})
+	}
+	_ = group.Wait() // each error is logged, and its grant looked at again
+}
+
 // Soon lists grants that are due before a time.
 type Soon interface {
 	Due(ctx context.Context, before time.Time, limit int) ([]projections.GrantRow, error)
@@ -179,9 +208,9 @@ const recovering = 32
 // recoverEvery is the pause between two looks at what is left to recover.
 const recoverEvery = 5 * time.Second
 
-// Recover takes up the attempts that an earlier life of this node left open, and
-// returns when none is left. It needs a read model that has caught up. It does
-// the work itself: a timer would wake any node, and the others wait for the lease.
+// Recover takes up the attempts that an earlier life of this node left open and
+// that a power failure took from the journal, and returns when none is left. It
+// needs a read model that has caught up.
 func (w *Worker) Recover(ctx context.Context, soon Soon) error {
 	rows, err := soon.Due(ctx, w.Commands.Now().Add(lease+time.Minute), recoverable)
 	if err != nil {
