@@ -33,6 +33,11 @@ check-deploy: ## test the Dockerfile, docker-compose.yml and nats.conf
 	$(GO) -C deploy/check vet ./...
 	$(GO) -C deploy/check test -count=1 ./...
 
+.PHONY: test-cockroach
+test-cockroach: ## run the stores' suite on CockroachDB: COCKROACH_BINARY names one, or OUTLINK_TEST_DATABASE_URL a server
+	@test -n "$$COCKROACH_BINARY$$OUTLINK_TEST_DATABASE_URL" || { echo "set COCKROACH_BINARY or OUTLINK_TEST_DATABASE_URL"; exit 1; }
+	$(GO) test -count=1 -v ./projections/cockroach
+
 .PHONY: bench
 bench: ## take the figures of bench/README.md anew
 	$(GO) test ./bench -run xxx -bench . -benchtime 1000x -count 5

@@ -264,3 +264,58 @@ func testDue(t *testing.T, open Open) {
 		})
 	}
 }
+
+// testLinkHealth: links by what their grants need, and by which ends first.
+func testLinkHealth(t *testing.T, open Open) {
+	s, l := migrated(t, open), new(Log)
+	for i, what := range []grant.Event{nil, issued("ann", 1, 3*time.Hour), issued("ann", 1, time.Hour), dead, issued("ann", 1, 2*time.Hour)} {
+		name := fmt.Sprint("link", i)
+		l.Link(name, created(name, "google"))
+		if what != nil {
+			l.Grant(name+"/ann", issued("ann", 1, 3*time.Hour))
+			l.Grant(name+"/ann", what)
+		}
+	}
+	l.Grant("link4/ann", started(1)).Grant("link4/ann", deferred(1, grant.Transient))
+	project(t, s, l)
+	for name, tt := range map[string]struct {
+		filter projections.LinkFilter
+		want   []string
+	}{
+		"none":               {projections.LinkFilter{Health: projections.HealthNone}, []string{"link0"}},
+		"healthy":            {projections.LinkFilter{Health: projections.HealthHealthy}, []string{"link2", "link1"}},
+		"retrying":           {projections.LinkFilter{Health: projections.HealthRetrying}, []string{"link4"}},
+		"attention":          {projections.LinkFilter{Health: projections.HealthAttention}, []string{"link3"}},
+		"attention, another": {projections.LinkFilter{Health: projections.HealthAttention, Provider: "custom"}, nil},
+		"expiring":           {projections.LinkFilter{Expiring: Noon.Add(4 * time.Hour)}, []string{"link2", "link4", "link1"}},
+		"expiring soon":      {projections.LinkFilter{Expiring: Noon.Add(150 * time.Minute)}, []string{"link2", "link4"}},
+		"expiring, healthy":  {projections.LinkFilter{Expiring: Noon.Add(4 * time.Hour), Health: projections.HealthHealthy}, []string{"link2", "link1"}},
+		"expiring, by name":  {projections.LinkFilter{Expiring: Noon.Add(4 * time.Hour), Text: "LINK4"}, []string{"link4"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rows, _, err := s.Links(t.Context(), tt.filter)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, names(rows)); diff != "" {
+				t.Errorf("links (-want +got):\n%s", diff)
+			}
+		})
+	}
+	var paged []string
+	for f := (projections.LinkFilter{Expiring: Noon.Add(4 * time.Hour), Limit: 1}); ; {
+		rows, next, err := s.Links(t.Context(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		paged = append(paged, names(rows)...)
+		if f.After = next; next == "" {
+			break
+		}
+	}
+	if diff := cmp.Diff([]string{"link2", "link4", "link1"}, paged); diff != "" {
+		t.Errorf("pages by expiry (-want +got):\n%s", diff)
+	}
+	_, _, err := s.Links(t.Context(), projections.LinkFilter{Health: "odd"})
+	wantCode(t, domain.InvalidArgument, "a health that there is not", err)
+}

@@ -37,6 +37,7 @@ func Run(t *testing.T, open Open) {
 		"next expiry among many":       testNextExpiry,
 		"list of links":                testLinks,
 		"pages of links":               testLinkPages,
+		"links by their grants":        testLinkHealth,
 		"list of grants":               testGrants,
 		"pages of grants":              testGrantPages,
 		"activity":                     testActivity,
