@@ -3,8 +3,10 @@ package bench
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -12,10 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"outlink/domain"
+	"outlink/domain/link"
 	"outlink/internal/readmodel"
 	"outlink/internal/testenv/database"
 	"outlink/projections"
@@ -24,9 +28,9 @@ import (
 )
 
 // What the measurements of the read model replay.
-const (
-	someLinks  = 200
-	someEvents = 20_000
+var (
+	someLinks  = flag.Int("links", 2_000, "links in the log; each has twenty grants")
+	someEvents = flag.Int("events", 200_000, "events in the log")
 )
 
 var errEnough = errors.New("enough")
@@ -39,7 +43,7 @@ func perSecond(b *testing.B, name string, events int, took time.Duration) {
 // BenchmarkReplay reads the log: with nothing but nats.go, and into a projection
 // that does nothing.
 func BenchmarkReplay(b *testing.B) {
-	h := newHistory(b, someLinks, someEvents)
+	h := newHistory(b, *someLinks, *someEvents)
 	b.Run("bare consumer", func(b *testing.B) {
 		for b.Loop() {
 			began := time.Now()
@@ -84,7 +88,7 @@ func BenchmarkReplay(b *testing.B) {
 // BenchmarkLive is all three projections at once, from an empty store to the
 // head of the log by the way that live events take.
 func BenchmarkLive(b *testing.B) {
-	h := newHistory(b, someLinks, someEvents)
+	h := newHistory(b, *someLinks, *someEvents)
 	for name, open := range stores() {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
@@ -164,7 +168,7 @@ func live(b *testing.B, h history, s store) {
 // BenchmarkRebuild fills new generations of all projections, and copies the same
 // rows raw into tables like them, with the same indexes.
 func BenchmarkRebuild(b *testing.B) {
-	h := newHistory(b, someLinks, someEvents)
+	h := newHistory(b, *someLinks, *someEvents)
 	for b.Loop() {
 		url := database.New(b)
 		s := opened(b, url)
@@ -247,4 +251,84 @@ func rawCopy(b *testing.B, url string) time.Duration {
 		took += time.Since(began)
 	}
 	return took
+}
+
+// BenchmarkList is a page of fifty of a million links, by every filter there is,
+// from anywhere in the list.
+func BenchmarkList(b *testing.B) {
+	const links = 1_000_000
+	for name, open := range stores() {
+		b.Run(name, func(b *testing.B) {
+			s := open(b)
+			fillLinks(b, s, links)
+			r := rand.New(rand.NewPCG(5, 6))
+			for filter, f := range map[string]projections.LinkFilter{
+				"newest": {}, "provider": {Provider: "google"}, "status": {Status: link.StatusDegraded},
+				"health": {Health: projections.HealthAttention}, "provider and status": {Provider: "custom", Status: link.StatusActive},
+				"name": {Text: "link 77"}, "expiring": {Expiring: filledAt.Add(6 * time.Hour)},
+			} {
+				b.Run(filter, func(b *testing.B) {
+					var all times
+					f := f
+					for b.Loop() {
+						all.measure(func() {
+							rows, next, err := s.Links(b.Context(), f)
+							if err != nil || len(rows) == 0 {
+								b.Fatal(len(rows), err)
+							}
+							if f.After = next; r.IntN(20) == 0 {
+								f.After = ""
+							}
+						})
+					}
+					all.report(b)
+				})
+			}
+		})
+	}
+}
+
+var filledAt = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+// fillLinks loads links of all kinds into the active generation, as a rebuild
+// does.
+func fillLinks(b *testing.B, s store, links int) {
+	b.Helper()
+	g, err := s.Begin(b.Context(), projections.Generation{Position: projections.Position{Projection: "links"}, Target: uint64(links), Passes: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(3, 4))
+	for from := 0; from < links; from += 5000 {
+		batch := projections.Batch{Projection: "links", Generation: g.Generation}
+		for i := from; i < from+5000; i++ {
+			row := projections.LinkRow{
+				Link: uuid.New(), Sequence: uint64(i + 1), UpdatedAt: filledAt, NextExpiry: filledAt.Add(time.Duration(r.IntN(24*3600)) * time.Second),
+				State: link.State{Created: true, Config: link.Config{Name: fmt.Sprintf("link %d", r.IntN(links)), Provider: []string{"google", "microsoft", "custom"}[i%3], Scopes: []string{"a"}}},
+			}
+			if row.Grants.Total, row.Grants.Healthy = 1, 1; r.IntN(100) == 0 {
+				row.Grants.Attention = 1
+			}
+			if r.IntN(50) == 0 {
+				row.State.Trouble = link.ClientRejected
+			}
+			batch.Links = append(batch.Links, row)
+		}
+		if err := s.Load(b.Context(), batch, false); err != nil {
+			b.Fatal(err)
+		}
+	}
+	g.Passed = 1
+	if err := errors.Join(s.Passed(b.Context(), g), s.Finish(b.Context(), g), s.Switch(b.Context(), "links", g.Generation)); err != nil {
+		b.Fatal(err)
+	}
+	time.Sleep(1100 * time.Millisecond) // readers remember the active generation for a second
+	counts, err := s.LinkCounts(b.Context())
+	total := int64(0)
+	for _, c := range counts {
+		total += c.Links
+	}
+	if err != nil || total != int64(links) {
+		b.Fatalf("%d links are counted, error %v", total, err)
+	}
 }

@@ -1,0 +1,53 @@
+package node_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/cookiejar"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"outlink/commands"
+	"outlink/domain/grant"
+)
+
+// The queries over HTTP, each with what was just written: min_sequence waits for
+// the read model.
+func TestHTTPQueries(t *testing.T) {
+	i, o := start(t), newOP(t, 3600)
+	id := i.createLink(o, "crm")
+	begun := i.do("BeginAuthorization", commands.BeginAuthorization{Header: commands.Header{CommandID: uuid.New()}, Link: id})
+	jar, _ := cookiejar.New(nil)
+	if status, page := browse(t, jar, begun.AuthorizationURL); status != http.StatusOK {
+		t.Fatalf("the callback answered %d: %s", status, page)
+	}
+	out := i.do("RequestRefresh", commands.RequestRefresh{Header: commands.Header{CommandID: uuid.New()}, GrantRef: commands.GrantRef{Link: id}})
+	i.eventually("renewed", issued(2))
+	for path, want := range map[string]string{
+		"/api/v1/links?health=healthy":                                        id.String(),
+		"/api/v1/links?health=attention":                                      `"links":[]`,
+		"/api/v1/links?expiring_within=2h":                                    id.String(),
+		"/api/v1/links?expiring_within=1m":                                    `"links":[]`,
+		"/api/v1/links?expiring_within=soon":                                  "no duration",
+		"/api/v1/links?text=CR&provider=custom&status=active":                 id.String(),
+		"/api/v1/links?limit=501":                                             "between 1 and 500",
+		"/api/v1/counts":                                                      `"total":1`,
+		"/api/v1/links/" + id.String():                                        `"healthy":1`,
+		"/api/v1/links/" + id.String() + "/grants":                            `"subject":"default"`,
+		"/api/v1/grants/" + grant.ID(id, "default").String() + "/explanation": `"outcome":"issued"`,
+		"/api/v1/grants/" + uuid.NewString() + "/explanation":                 "not in the read model",
+		"/api/v1/projections":                                                 `"projection":"activity"`,
+	} {
+		separator := "?"
+		if strings.Contains(path, "?") {
+			separator = "&"
+		}
+		_, body := browse(t, nil, i.node.URL()+path+fmt.Sprintf("%smin_sequence=%d", separator, out.Sequence+2))
+		if !strings.Contains(body, want) || !json.Valid([]byte(body)) {
+			t.Errorf("%s: no %q in\n%s", path, want, body)
+		}
+	}
+}
