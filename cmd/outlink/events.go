@@ -96,7 +96,7 @@ func (f *eventFilter) takes(r domain.Record) bool {
 	switch {
 	case !f.from.IsZero() && r.Time.Before(f.from), !f.to.IsZero() && r.Time.After(f.to):
 		return false
-	case f.actor != "" && r.Actor != f.actor && !(open && strings.HasPrefix(r.Actor, prefix)):
+	case f.actor != "" && r.Actor != f.actor && (!open || !strings.HasPrefix(r.Actor, prefix)):
 		return false
 	}
 	return len(f.types) == 0 || slices.ContainsFunc(f.types, func(t string) bool { return strings.Contains(r.Type, t) })

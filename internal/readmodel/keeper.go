@@ -223,7 +223,10 @@ func (k Keeper) present(ctx context.Context, p projections.Projection, g project
 	engineCtx, stop := context.WithCancel(ctx)
 	stopped := make(chan error, 1)
 	go func() { stopped <- k.engine(p, g.Generation).Run(engineCtx) }()
-	defer func() { stop(); <-stopped }()
+	defer func() {
+		stop()
+		<-stopped //nolint:errcheck // it was told to end
+	}()
 	if err := k.caughtUp(ctx, g, stopped); err != nil {
 		return err
 	}
