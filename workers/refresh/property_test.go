@@ -65,7 +65,7 @@ func (s *sim) step(ctx context.Context, p step) {
 	case "kill":
 		n.kill()
 	case "boot":
-		if n.down {
+		if n.running() == nil {
 			n.boot()
 		}
 	case "ask":

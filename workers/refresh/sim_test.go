@@ -269,13 +269,23 @@ func (n *simNode) killed() {
 	n.down = true
 }
 
+// running is the node's process, or nil when it is down.
+func (n *simNode) running() *process {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.down {
+		return nil
+	}
+	return n.now
+}
+
 // wake hands the grant to the node's worker.
 func (n *simNode) wake(fates map[int]fate, wire ...onTheWire) {
 	n.mu.Lock()
 	n.passed, n.fates, n.wire = 0, fates, wire
-	p, down := n.now, n.down
 	n.mu.Unlock()
-	if down {
+	p := n.running()
+	if p == nil {
 		return
 	}
 	n.work.Go(func() { _ = p.worker.Handle(context.Background(), n.key) }) // what went wrong is in the log, or it is woken again
@@ -576,7 +586,7 @@ func (s *sim) settle() error {
 	s.work.Wait()
 	for _, n := range s.nodes {
 		n.fates, n.wire = nil, nil
-		if n.down {
+		if n.running() == nil {
 			n.boot()
 		}
 	}
@@ -611,12 +621,13 @@ func (s *sim) tick() {
 		s.mu.Unlock()
 	}
 	for _, n := range s.nodes {
-		if n.down {
+		p := n.running()
+		if p == nil {
 			continue
 		}
 		n.work.Go(func() {
-			_ = n.now.worker.Replay(context.Background())
-			n.now.worker.Resume(context.Background())
+			_ = p.worker.Replay(context.Background())
+			p.worker.Resume(context.Background())
 		})
 		if due {
 			n.wake(nil)
