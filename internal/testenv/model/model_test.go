@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,6 +31,19 @@ func (c client) refresh(token string) (string, int) {
 	return answer.RefreshToken, res.StatusCode
 }
 
+// clock is moved by the test and read by the server, which notes when it wrote
+// an answer after the client has it.
+type clock struct{ seconds atomic.Int64 }
+
+func newClock() *clock {
+	c := &clock{}
+	c.seconds.Store(1e9)
+	return c
+}
+
+func (c *clock) read() time.Time         { return time.Unix(c.seconds.Load(), 0) }
+func (c *clock) advance(d time.Duration) { c.seconds.Add(int64(d / time.Second)) }
+
 // What becomes of a refresh token that is used twice, by kind.
 func TestRotation(t *testing.T) {
 	for name, tt := range map[string]struct {
@@ -44,8 +58,8 @@ func TestRotation(t *testing.T) {
 		"strict ends a grant": {model.Strict, 0, 400, 400},
 	} {
 		t.Run(name, func(t *testing.T) {
-			now := time.Unix(1e9, 0)
-			s := model.New(model.Options{Kind: tt.kind, Now: func() time.Time { return now }})
+			now := newClock()
+			s := model.New(model.Options{Kind: tt.kind, Now: now.read})
 			server := httptest.NewServer(s)
 			t.Cleanup(server.Close)
 			c := client{t, server.URL}
@@ -54,7 +68,7 @@ func TestRotation(t *testing.T) {
 			if status != 200 || second == "" || (tt.kind == model.Stable) != (first == second) {
 				t.Fatalf("the first use: %d", status)
 			}
-			now = now.Add(tt.later)
+			now.advance(tt.later)
 			newest, status := c.refresh(first)
 			if status != tt.again {
 				t.Errorf("the second use: %d, want %d", status, tt.again)
@@ -65,6 +79,7 @@ func TestRotation(t *testing.T) {
 			if _, status := c.refresh(newest); status != tt.newest || s.Alive("a") != (tt.newest == 200) {
 				t.Errorf("the newest token: %d, alive: %t", status, s.Alive("a"))
 			}
+			server.Close() // the last answers are in the ledger after it
 			if l := s.Ledger(); len(l) != 3 || l[0].Outcome != model.Issued || !l[0].Written || l[0].Subject != "a" {
 				t.Errorf("ledger %+v", l)
 			}
@@ -74,8 +89,8 @@ func TestRotation(t *testing.T) {
 
 // Clients that are not known, tokens that never were, and too many requests.
 func TestRefusals(t *testing.T) {
-	now := time.Unix(1e9, 0)
-	s := model.New(model.Options{Kind: model.Strict, ClientID: "id", ClientSecret: "s", Rate: 2, Now: func() time.Time { return now }})
+	now := newClock()
+	s := model.New(model.Options{Kind: model.Strict, ClientID: "id", ClientSecret: "s", Rate: 2, Now: now.read})
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	c := client{t, server.URL}
@@ -90,7 +105,7 @@ func TestRefusals(t *testing.T) {
 	if _, status := c.refresh(token); status != 429 {
 		t.Errorf("the third at once: %d", status)
 	}
-	now = now.Add(time.Second)
+	now.advance(time.Second)
 	s.SetSecret("s")
 	if _, status := c.refresh(token); status != 200 {
 		t.Errorf("a second later: %d", status)
