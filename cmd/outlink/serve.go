@@ -16,6 +16,7 @@ import (
 	"outlink/internal/bus"
 	"outlink/internal/journal"
 	"outlink/internal/node"
+	"outlink/internal/tokens"
 )
 
 // settings are the flags of a node.
@@ -34,6 +35,7 @@ func (s *settings) flags(c *cobra.Command) {
 	f.StringVar(&s.KEKFile, "kek-file", "kek.json", "key encryption key: a Tink keyset in JSON, mode 0600")
 	f.StringVar(&s.JournalDir, "journal", "journal", "directory where answers of providers wait for the log; on a disk that outlives the process, one for each node")
 	f.Int64Var(&s.JournalSize, "journal-size", journal.DefaultSize, "bytes of the journal's file")
+	f.IntVar(&s.TokenCache, "token-cache", tokens.DefaultCacheSize, "grants whose access tokens this node keeps in memory, about 3 KiB each")
 	f.StringVar(&s.WebhookURL, "webhook-url", "", "where notices are sent, signed as Standard Webhooks says")
 	f.StringVar(&s.webhookSecret, "webhook-secret-file", "", "file with the secret that signs them: whsec_ and base64")
 	f.StringVar(&s.Name, "node", host, "this node's name")

@@ -65,7 +65,8 @@ func (n Namespace) Timer(link, grant uuid.UUID) string {
 func (n Namespace) Expiring(link, grant uuid.UUID) string {
 	return n.subject("expiring", link.String(), grant.String())
 }
-func (n Namespace) Dead(kind string) string { return n.subject("dead", kind) }
+func (n Namespace) Read(link uuid.UUID) string { return n.subject("read", link.String()) }
+func (n Namespace) Dead(kind string) string    { return n.subject("dead", kind) }
 func (n Namespace) Notice(kind string, link uuid.UUID) string {
 	return n.subject("notice", kind, link.String())
 }
@@ -76,6 +77,8 @@ func (n Namespace) Submitted() string  { return n.stream("SUBMITTED") }
 func (n Namespace) Timers() string     { return n.stream("TIMERS") }
 func (n Namespace) DeadStream() string { return n.stream("DEAD") }
 func (n Namespace) Notices() string    { return n.stream("NOTICES") }
+func (n Namespace) Reads() string      { return n.stream("READS") }
+func (n Namespace) Readers() string    { return n.stream("READERS") }
 func (n Namespace) Vault() string      { return n.stream("VAULT") }
 func (n Namespace) Keys() string       { return n.stream("KEYS") }
 func (n Namespace) Outcomes() string   { return n.stream("OUTCOMES") }
@@ -159,6 +162,12 @@ func (n Namespace) streams(replicas int) []jetstream.StreamConfig {
 		Subjects:    []string{n.subject("notice", ">")},
 		Storage:     jetstream.FileStorage, Replicas: replicas,
 		MaxAge: 30 * 24 * time.Hour, Duplicates: time.Hour,
+	}, {
+		Name:        n.Reads(),
+		Description: "who read which token: reader, link, generation, purpose; never the token",
+		Subjects:    []string{n.subject("read", "*")},
+		Storage:     jetstream.FileStorage, Replicas: replicas,
+		MaxAge: 90 * 24 * time.Hour,
 	}}
 }
 
@@ -175,6 +184,10 @@ func (n Namespace) buckets(replicas int) []jetstream.KeyValueConfig {
 		Bucket:      n.Outcomes(),
 		Description: "the outcome of each command, so that a repeat gets the same answer",
 		History:     1, TTL: 30 * 24 * time.Hour, Storage: jetstream.FileStorage, Replicas: replicas,
+	}, {
+		Bucket:      n.Readers(),
+		Description: "public curve keys of readers, to which their tokens are sealed",
+		History:     1, Storage: jetstream.FileStorage, Replicas: replicas,
 	}}
 }
 

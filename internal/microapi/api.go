@@ -16,7 +16,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
@@ -35,7 +34,8 @@ type API struct {
 	Commands  *commands.Service
 	Queries   *queries.Service
 	Tokens    *tokens.Server
-	CurveKey  string // public: secrets in commands are sealed to it
+	Readers   *Readers // of tokens; nil: no reply is sealed
+	CurveKey  string   // public: secrets in commands are sealed to it
 	Deadline  time.Duration
 	Parallel  int // requests in hand at once; more wait
 	Log       *slog.Logger
@@ -60,9 +60,9 @@ func (a *API) Run(ctx context.Context, nc *nats.Conn, ready func()) error {
 	if err != nil {
 		return err
 	}
-	for subject, handle := range s.endpoints() {
+	for subject, handler := range s.endpoints() {
 		name := strings.Trim(strings.NewReplacer(".", "-", "*", "any").Replace(strings.TrimPrefix(subject, string(a.Namespace)+".")), "-")
-		if err := service.AddEndpoint(name, s.concurrently(handle), micro.WithEndpointSubject(subject)); err != nil {
+		if err := service.AddEndpoint(name, handler, micro.WithEndpointSubject(subject)); err != nil {
 			_ = service.Stop()
 			return err
 		}
@@ -87,16 +87,16 @@ type server struct {
 // handler answers a request; last is the last token of its subject.
 type handler func(ctx context.Context, last string, r micro.Request) (any, error)
 
-func (s *server) endpoints() map[string]handler {
-	e := map[string]handler{s.Namespace.Info(): s.info}
+func (s *server) endpoints() map[string]micro.Handler {
+	e := map[string]micro.Handler{s.Namespace.Info(): s.concurrently(s.info)}
 	if s.Commands != nil {
-		e[s.Namespace.Command("*")] = s.command
+		e[s.Namespace.Command("*")] = s.concurrently(s.command)
 	}
 	if s.Queries != nil {
-		e[s.Namespace.Query("*")] = s.query
+		e[s.Namespace.Query("*")] = s.concurrently(s.query)
 	}
 	if s.Tokens != nil {
-		e[s.Namespace.Token("*")] = s.token
+		e[s.Namespace.Token("*")] = s.cachedFirst(s.concurrently(s.token))
 	}
 	return e
 }
@@ -109,8 +109,7 @@ var replies = regexp.MustCompile(`^(_INBOX\.|_R_\.|_INBOX_[A-Za-z0-9-]+\.)[^*> ]
 // handler for one request at a time.
 func (s *server) concurrently(h handler) micro.Handler {
 	return micro.HandlerFunc(func(r micro.Request) {
-		if !replies.MatchString(r.Reply()) {
-			s.Log.Warn("a request with a foreign reply subject was ignored", "subject", r.Subject(), "reply", r.Reply())
+		if !s.answerable(r) {
 			return
 		}
 		s.slots <- struct{}{}
@@ -123,6 +122,15 @@ func (s *server) concurrently(h handler) micro.Handler {
 	})
 }
 
+// answerable refuses a reply subject that is no inbox, loudly.
+func (s *server) answerable(r micro.Request) bool {
+	ok := replies.MatchString(r.Reply())
+	if !ok {
+		s.Log.Warn("a request with a foreign reply subject was ignored", "subject", r.Subject(), "reply", r.Reply())
+	}
+	return ok
+}
+
 func (s *server) answer(h handler, r micro.Request) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.Deadline)
 	defer cancel()
@@ -132,16 +140,22 @@ func (s *server) answer(h handler, r micro.Request) {
 			s.fail(r, domain.Errorf(domain.Internal, "internal error; the node's log has the cause"))
 		}
 	}()
-	last := r.Subject()[strings.LastIndexByte(r.Subject(), '.')+1:]
-	out, err := h(ctx, last, r)
+	out, err := h(ctx, last(r.Subject()), r)
 	if err != nil {
 		s.fail(r, err)
 		return
 	}
+	s.respond(r, out)
+}
+
+func (s *server) respond(r micro.Request, out any) {
 	if err := r.RespondJSON(out); err != nil {
 		s.Log.Warn("a reply could not be sent", "subject", r.Subject(), "error", err)
 	}
 }
+
+// last is a subject's last token.
+func last(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }
 
 // fail answers with an error: its code in the micro service header, the whole
 // of it as the body.
@@ -170,45 +184,4 @@ func (s *server) command(ctx context.Context, name string, r micro.Request) (any
 
 func (s *server) query(ctx context.Context, name string, r micro.Request) (any, error) {
 	return s.Queries.Run(ctx, name, r.Data())
-}
-
-// TokenRequest is the body of a request to outlink.token.get.<link>.
-type TokenRequest struct {
-	Subject string `json:"subject,omitempty"`
-	MinTTL  string `json:"min_ttl,omitempty"` // a duration: "30s"
-}
-
-// TokenReply is the answer: an access token, in clear.
-type TokenReply struct {
-	AccessToken string    `json:"access_token"`
-	TokenType   string    `json:"token_type"`
-	ExpiresAt   time.Time `json:"expires_at"`
-	Scopes      []string  `json:"scopes"`
-	Generation  uint64    `json:"generation"`
-}
-
-func (s *server) token(ctx context.Context, last string, r micro.Request) (any, error) {
-	id, err := uuid.Parse(last)
-	if err != nil {
-		return nil, domain.Errorf(domain.InvalidArgument, "the subject must end in a link's id")
-	}
-	var q TokenRequest
-	if len(r.Data()) > 0 {
-		dec := json.NewDecoder(strings.NewReader(string(r.Data())))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&q); err != nil {
-			return nil, domain.Errorf(domain.InvalidArgument, "the token request is not readable: %v", err)
-		}
-	}
-	var ttl time.Duration
-	if q.MinTTL != "" {
-		if ttl, err = time.ParseDuration(q.MinTTL); err != nil {
-			return nil, domain.Errorf(domain.InvalidArgument, `min_ttl %q is no duration; write it like "30s"`, q.MinTTL)
-		}
-	}
-	t, err := s.Tokens.Get(ctx, tokens.Request{Link: id, Subject: q.Subject, MinTTL: ttl, Actor: "reader"})
-	if err != nil {
-		return nil, err
-	}
-	return TokenReply{AccessToken: t.AccessToken.Reveal(), TokenType: t.TokenType, ExpiresAt: t.ExpiresAt, Scopes: t.Scopes, Generation: t.Generation}, nil
 }

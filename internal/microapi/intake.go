@@ -32,8 +32,7 @@ type Intake struct {
 // Handle runs one submitted command. A refused one is dead: it will not succeed
 // by being tried again.
 func (i *Intake) Handle(ctx context.Context, j jobs.Job) error {
-	name := j.Subject[strings.LastIndexByte(j.Subject, '.')+1:]
-	out, err := i.Commands.Run(ctx, name, commands.Door{SealedOnly: true, Traceparent: first(j.Header, "traceparent")}, j.Body)
+	out, err := i.Commands.Run(ctx, last(j.Subject), commands.Door{SealedOnly: true, Traceparent: first(j.Header, "traceparent")}, j.Body)
 	switch domain.CodeOf(err) {
 	case domain.Unavailable, domain.Internal:
 		if err != nil {

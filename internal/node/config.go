@@ -38,6 +38,7 @@ type Config struct {
 	KEKFile         string         // Tink keyset in JSON, mode 0600
 	JournalDir      string         // where answers wait for the log; on a disk that outlives the process, and no other node's
 	JournalSize     int64          // bytes of its file; 0: the default
+	TokenCache      int            // grants whose tokens this node keeps in memory; 0: the default
 	WebhookURL      string         // where notices are sent; empty: nowhere
 	WebhookSecret   domain.Secret  // to sign them (Standard Webhooks)
 	Name            string         // of the node, for people

@@ -29,7 +29,9 @@ import (
 	"outlink/internal/catalogue"
 	"outlink/internal/eventlog"
 	"outlink/internal/journal"
+	"outlink/internal/microapi"
 	"outlink/internal/oauth"
+	"outlink/internal/tokens"
 	"outlink/internal/vault"
 )
 
@@ -54,6 +56,8 @@ type Node struct {
 	advanced *signal // when the read model advances
 	oauth    *oauth.Client
 	journal  *journal.Journal // nil without the role refresh
+	tokens   *tokens.Server
+	readers  *microapi.Readers
 	listener net.Listener
 	serving  func() // called once, when requests over NATS are answered
 }
@@ -68,7 +72,7 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Node, error) {
 		n.Close()
 		return nil, err
 	}
-	for _, step := range []func(context.Context) error{n.openStreams, n.openStore, n.openVault, n.openCommands, n.openJournal} {
+	for _, step := range []func(context.Context) error{n.openStreams, n.openStore, n.openVault, n.openCommands, n.openTokens, n.openJournal} {
 		if err := step(ctx); err != nil {
 			n.Close()
 			return nil, err
@@ -209,6 +213,20 @@ func (n *Node) openCommands(context.Context) error {
 			PublicURL: n.PublicURL, AllowedPrefixes: n.AllowedPrefixes, LoopbackHTTP: n.Dev, PublicSuffix: catalogue.PublicSuffix,
 		},
 		Now: time.Now, NewID: newID, Spread: rand.Float64,
+	}
+	return nil
+}
+
+// openTokens prepares the serving of access tokens.
+func (n *Node) openTokens(ctx context.Context) error {
+	registered, err := n.js.KeyValue(ctx, n.Namespace.Readers())
+	if err != nil {
+		return fmt.Errorf("look up bucket %s: %w; run: outlink migrate", n.Namespace.Readers(), err)
+	}
+	n.readers = &microapi.Readers{KV: registered, Log: n.Log}
+	n.tokens = &tokens.Server{
+		Commands: n.Commands, Wait: 10 * time.Second, Watch: n.watch, Cache: tokens.NewCache(n.TokenCache),
+		Audit: &tokens.Audit{Publish: n.publishReads, Node: n.Name, Log: n.Log},
 	}
 	return nil
 }

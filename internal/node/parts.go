@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
@@ -37,7 +38,8 @@ func (n *Node) parts() []part {
 		parts = append(parts, part{"requests over NATS", n.runRequests})
 	}
 	if n.has(RoleAPI) {
-		parts = append(parts, part{"HTTP", n.runHTTP})
+		parts = append(parts, part{"HTTP", n.runHTTP}, part{"token cache", n.runCache},
+			part{"audit of reads", n.tokens.Audit.Run}, part{"readers", n.readers.Run})
 	}
 	if n.has(RoleCommands) {
 		parts = append(parts, part{"submitted commands", n.runIntake})
@@ -78,10 +80,23 @@ func (n *Node) runRequests(ctx context.Context) error {
 		api.Commands = n.Commands
 	}
 	if n.has(RoleAPI) {
-		api.Queries = n.queries()
-		api.Tokens = &tokens.Server{Commands: n.Commands, Wait: 10 * time.Second, Watch: n.watch}
+		api.Queries, api.Tokens, api.Readers = n.queries(), n.tokens, n.readers
 	}
 	return api.Run(ctx, n.nc, n.serving)
+}
+
+// publishReads writes an entry of the audit of token reads.
+func (n *Node) publishReads(ctx context.Context, r tokens.Reads) error {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	_, err = n.js.Publish(ctx, n.Namespace.Read(r.Link), body)
+	return err
+}
+
+func (n *Node) runCache(ctx context.Context) error {
+	return n.tokens.Cache.Run(ctx, n.Feed.Changes, n.Log)
 }
 
 // watch calls changed after each event of a grant.

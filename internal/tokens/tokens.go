@@ -3,10 +3,13 @@
 package tokens
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/singleflight"
 
 	"outlink/commands"
 	"outlink/domain"
@@ -19,10 +22,28 @@ const DefaultMinTTL = 30 * time.Second
 
 // Request asks for an access token of a link.
 type Request struct {
-	Link    uuid.UUID
-	Subject string        // "" means "default"
-	MinTTL  time.Duration // 0 means DefaultMinTTL
-	Actor   string
+	Link        uuid.UUID
+	Subject     string        // "" means "default"
+	MinTTL      time.Duration // 0 means DefaultMinTTL
+	MinSequence uint64        // of an event that the answer must know of
+	Reader      string        // who asks, as far as the transport knows
+	Purpose     string        // what for, in the reader's words
+}
+
+func (r Request) key() domain.Key {
+	return domain.Key{Link: r.Link, Grant: grant.ID(r.Link, cmp.Or(r.Subject, grant.DefaultSubject))}
+}
+
+func (r Request) minTTL() time.Duration { return cmp.Or(r.MinTTL, DefaultMinTTL) }
+
+func (r Request) check() error {
+	switch {
+	case r.MinTTL < 0 || r.MinTTL > 24*time.Hour:
+		return domain.Errorf(domain.InvalidArgument, "min_ttl is %s; use 0s to 24h", r.MinTTL)
+	case len(r.Purpose) > 100:
+		return domain.Errorf(domain.InvalidArgument, "purpose has %d bytes; use at most 100", len(r.Purpose))
+	}
+	return nil
 }
 
 // Token is an access token as it is served.
@@ -34,46 +55,106 @@ type Token struct {
 	Generation  uint64
 }
 
-// Server serves access tokens. All fields are required.
+// Server serves access tokens. Cache and Audit may be nil; the other fields are
+// required.
 type Server struct {
 	Commands *commands.Service
 	Wait     time.Duration // for a refresh that has to come first
+	Cache    *Cache
+	Audit    *Audit
 
 	// Watch calls changed after each event of a grant until stop is called.
 	Watch func(key domain.Key, changed func()) (stop func(), err error)
+
+	flights singleflight.Group
 }
 
 // Get returns a token that lives long enough, after a refresh if need be. A
 // caller that asks for more than the provider gives gets the best there is.
 func (s *Server) Get(ctx context.Context, r Request) (Token, error) {
-	if r.Subject == "" {
-		r.Subject = grant.DefaultSubject
+	if err := r.check(); err != nil {
+		return Token{}, err
 	}
-	if r.MinTTL == 0 {
-		r.MinTTL = DefaultMinTTL
+	if t, ok := s.Cached(r); ok {
+		return t, nil
 	}
-	if r.MinTTL < 0 || r.MinTTL > 24*time.Hour {
-		return Token{}, domain.Errorf(domain.InvalidArgument, "min_ttl is %s; use 0s to 24h", r.MinTTL)
+	t, err := s.find(ctx, r, r.key())
+	if err == nil {
+		s.Audit.read(r, t.Generation, s.Commands.Now())
 	}
-	key := domain.Key{Link: r.Link, Grant: grant.ID(r.Link, r.Subject)}
-	l, err := s.Commands.Links.Load(ctx, domain.Key{Link: r.Link})
+	return t, err
+}
+
+// Cached is Get as far as it needs nothing but memory.
+func (s *Server) Cached(r Request) (Token, bool) {
+	now := s.Commands.Now()
+	t, ok := s.Cache.get(r.key(), now, r.minTTL(), r.MinSequence)
+	if ok = ok && r.check() == nil; ok {
+		s.Audit.read(r, t.Generation, now)
+	}
+	return t, ok
+}
+
+// find reads the grant, and has its token renewed when it is too old.
+func (s *Server) find(ctx context.Context, r Request, key domain.Key) (Token, error) {
+	g, err := once(ctx, s, fmt.Sprint("load ", key, r.MinSequence), func(ctx context.Context) (held, error) { return s.load(ctx, key) })
+	switch {
+	case err != nil:
+		return Token{}, err
+	case g.version == 0:
+		return Token{}, domain.Errorf(domain.NotFound, "link %s has no grant for subject %q; authorize it first: outlink grant authorize %s --subject %q",
+			r.Link, cmp.Or(r.Subject, grant.DefaultSubject), r.Link, cmp.Or(r.Subject, grant.DefaultSubject))
+	case fresh(g.state.Credential, s.Commands.Now(), r.minTTL()):
+		return s.serve(key, g)
+	}
+	return once(ctx, s, fmt.Sprint("renew ", key, g.state.Generation), func(ctx context.Context) (Token, error) {
+		return s.renewed(ctx, r, key, g.state)
+	})
+}
+
+// once has callers that want the same at the same time share one way to it. It
+// goes on for the others when one of them gives up.
+func once[T any](ctx context.Context, s *Server, what string, f func(context.Context) (T, error)) (T, error) {
+	result := s.flights.DoChan(what, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Wait+10*time.Second)
+		defer cancel()
+		return f(ctx)
+	})
+	select {
+	case r := <-result:
+		v, _ := r.Val.(T)
+		return v, r.Err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}
+
+// held is a grant as log and vault have it.
+type held struct {
+	state      grant.State
+	credential commands.Credential
+	version    uint64
+	sequence   uint64
+}
+
+// load reads a grant whose link is usable.
+func (s *Server) load(ctx context.Context, key domain.Key) (held, error) {
+	now := s.Commands.Now()
+	l, err := s.Commands.Links.Load(ctx, domain.Key{Link: key.Link})
 	if err != nil {
-		return Token{}, err
+		return held{}, err
 	}
-	if err := l.State.Usable(r.Link); err != nil {
-		return Token{}, err
+	if err := l.State.Usable(key.Link); err != nil {
+		return held{}, err
 	}
+	s.Cache.usable(key.Link, l.Sequence, now)
+	return s.grant(ctx, key)
+}
+
+func (s *Server) grant(ctx context.Context, key domain.Key) (held, error) {
 	at, credential, err := s.Commands.Complete(ctx, key)
-	if err != nil {
-		return Token{}, err
-	}
-	if at.Version == 0 {
-		return Token{}, domain.Errorf(domain.NotFound, "link %s has no grant for subject %q; authorize it first: outlink grant authorize %s --subject %q", r.Link, r.Subject, r.Link, r.Subject)
-	}
-	if fresh(at.State.Credential, s.Commands.Now(), r.MinTTL) {
-		return serve(key, at.State, credential, s.Commands.Now())
-	}
-	return s.renewed(ctx, r, key, at.State)
+	return held{at.State, credential, at.Version, at.Sequence}, err
 }
 
 // fresh reports whether a credential lives long enough: for the caller, or at
@@ -86,18 +167,23 @@ func fresh(c *grant.TokenIssued, now time.Time, minTTL time.Duration) bool {
 	return c.ExpiresAt.Sub(now) > max(enough, 0)
 }
 
-func serve(key domain.Key, s grant.State, c commands.Credential, now time.Time) (Token, error) {
-	issued, err := s.Servable(key.Grant, now)
+// serve hands out the token of a grant as it was read, and keeps it for the next
+// caller.
+func (s *Server) serve(key domain.Key, g held) (Token, error) {
+	now := s.Commands.Now()
+	issued, err := g.state.Servable(key.Grant, now)
 	if err != nil {
 		return Token{}, err
 	}
-	if c.Issued.Generation != issued.Generation || c.AccessToken.IsZero() {
+	if g.credential.Issued.Generation != issued.Generation || g.credential.AccessToken.IsZero() {
 		return Token{}, domain.Errorf(domain.Unavailable, "the token of grant %s is being replaced; try again", key.Grant)
 	}
-	return Token{
-		AccessToken: c.AccessToken, TokenType: issued.TokenType, ExpiresAt: issued.ExpiresAt,
+	t := Token{
+		AccessToken: g.credential.AccessToken, TokenType: issued.TokenType, ExpiresAt: issued.ExpiresAt,
 		Scopes: issued.Scopes, Generation: issued.Generation,
-	}, nil
+	}
+	s.Cache.keep(key, t, issued, g.sequence, now)
+	return t, nil
 }
 
 // renewed asks for a refresh, once for all callers, and waits for its outcome.
@@ -115,7 +201,7 @@ func (s *Server) renewed(ctx context.Context, r Request, key domain.Key, seen gr
 	}
 	defer stop()
 	ask := commands.RequestRefresh{
-		Header:     commands.Header{CommandID: s.Commands.NewID(), Actor: r.Actor, Reason: "a reader needs a token"},
+		Header:     commands.Header{CommandID: s.Commands.NewID(), Actor: reader(r.Reader), Reason: "a reader needs a token"},
 		GrantRef:   commands.GrantRef{Link: key.Link, Grant: key.Grant},
 		Generation: seen.Generation,
 	}
@@ -151,9 +237,17 @@ func failedSince(now, before grant.State) bool {
 }
 
 func (s *Server) now(ctx context.Context, key domain.Key) (Token, error) {
-	at, credential, err := s.Commands.Complete(ctx, key)
+	g, err := s.grant(ctx, key)
 	if err != nil {
 		return Token{}, err
 	}
-	return serve(key, at.State, credential, s.Commands.Now())
+	return s.serve(key, g)
+}
+
+// reader names whoever asked as the actor of what follows.
+func reader(name string) string {
+	if name == "" {
+		return "reader"
+	}
+	return "reader:" + name
 }

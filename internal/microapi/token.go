@@ -1,0 +1,101 @@
+package microapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/micro"
+
+	"outlink/domain"
+	"outlink/internal/tokens"
+)
+
+// TokenRequest is the body of a request to outlink.token.get.<link>. All of it
+// may be left out.
+type TokenRequest struct {
+	Subject     string `json:"subject,omitempty"`
+	MinTTL      string `json:"min_ttl,omitempty"`      // a duration: "30s"
+	MinSequence uint64 `json:"min_sequence,omitempty"` // of an event that the answer must know of
+	Purpose     string `json:"purpose,omitempty"`      // what for, for the audit of reads
+}
+
+// TokenReply is the answer: an access token, in clear.
+type TokenReply struct {
+	AccessToken string    `json:"access_token"`
+	TokenType   string    `json:"token_type"`
+	ExpiresAt   time.Time `json:"expires_at"`
+	Scopes      []string  `json:"scopes"`
+	Generation  uint64    `json:"generation"`
+}
+
+func tokenReply(t tokens.Token) TokenReply {
+	return TokenReply{
+		AccessToken: t.AccessToken.Reveal(), TokenType: t.TokenType, ExpiresAt: t.ExpiresAt, Scopes: t.Scopes, Generation: t.Generation,
+	}
+}
+
+// cachedFirst answers from memory where it can, in the caller's goroutine: one of
+// its own would cost more than the answer.
+func (s *server) cachedFirst(otherwise micro.Handler) micro.Handler {
+	return micro.HandlerFunc(func(r micro.Request) {
+		q, err := s.tokenRequest(r)
+		if err == nil && !s.Readers.Sealed(q.Reader) && replies.MatchString(r.Reply()) {
+			if t, ok := s.Tokens.Cached(q); ok {
+				s.respond(r, tokenReply(t))
+				return
+			}
+		}
+		otherwise.Handle(r)
+	})
+}
+
+func (s *server) token(ctx context.Context, _ string, r micro.Request) (any, error) {
+	q, err := s.tokenRequest(r)
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.Tokens.Get(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return s.Readers.Seal(q.Reader, tokenReply(t))
+}
+
+func (s *server) tokenRequest(r micro.Request) (tokens.Request, error) {
+	q := tokens.Request{Reader: caller(r)}
+	var err error
+	if q.Link, err = uuid.Parse(last(r.Subject())); err != nil {
+		return q, domain.Errorf(domain.InvalidArgument, "the subject must end in a link's id")
+	}
+	if len(r.Data()) == 0 {
+		return q, nil
+	}
+	var body TokenRequest
+	if body, err = decodeToken(r.Data()); err != nil {
+		return q, domain.Errorf(domain.InvalidArgument, "the token request is not readable: %v", err)
+	}
+	q.Subject, q.MinSequence, q.Purpose = body.Subject, body.MinSequence, body.Purpose
+	if body.MinTTL != "" {
+		if q.MinTTL, err = time.ParseDuration(body.MinTTL); err != nil {
+			return q, domain.Errorf(domain.InvalidArgument, `min_ttl %q is no duration; write it like "30s"`, body.MinTTL)
+		}
+	}
+	return q, nil
+}
+
+func decodeToken(b []byte) (q TokenRequest, err error) {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err = dec.Decode(&q); err != nil {
+		return q, err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return q, errors.New("there is more after the JSON object")
+	}
+	return q, nil
+}
