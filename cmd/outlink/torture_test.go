@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net/http/httptest"
@@ -28,6 +30,7 @@ import (
 	"outlink/domain"
 	"outlink/domain/grant"
 	"outlink/internal/bus"
+	"outlink/internal/journal"
 	"outlink/internal/natsd"
 	"outlink/internal/node"
 	"outlink/internal/readmodel"
@@ -70,6 +73,7 @@ type victim struct {
 type stop struct {
 	node     string
 	from, to time.Time
+	kept     map[uuid.UUID]bool // attempts whose answers were on the disk of a killed one
 }
 
 func newRig(t *testing.T, o model.Options, grants int) *rig {
@@ -204,8 +208,29 @@ func (r *rig) kill(w *victim) {
 	from := time.Now()
 	_ = w.cmd.Process.Kill()
 	<-w.ended
-	r.stopped(stop{w.name, from, time.Now()})
+	r.stopped(stop{w.name, from, time.Now(), r.kept(w)})
 	r.run(w)
+}
+
+// kept lists the attempts whose answers a killed worker's journal has.
+func (r *rig) kept(w *victim) map[uuid.UUID]bool {
+	records, err := journal.Peek(filepath.Join(r.dir, "journal-"+w.name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // killed before it made one
+		r.Errorf("the journal of %s: %v", w.name, err)
+	}
+	kept := map[uuid.UUID]bool{}
+	for id, b := range records {
+		var answer struct {
+			Sealed []byte `json:"sealed"`
+		}
+		if err := json.Unmarshal(b, &answer); err != nil {
+			r.Errorf("the journal of %s: %v", w.name, err)
+		}
+		if len(answer.Sealed) > 0 { // otherwise it says that the attempt was begun
+			kept[id] = true
+		}
+	}
+	return kept
 }
 
 // freeze holds a worker for a while, as a machine that sleeps.
@@ -214,7 +239,7 @@ func (r *rig) freeze(w *victim, d time.Duration) {
 	_ = w.cmd.Process.Signal(syscall.SIGSTOP)
 	time.Sleep(d) // how long is the test's input
 	_ = w.cmd.Process.Signal(syscall.SIGCONT)
-	r.stopped(stop{w.name, from, time.Now()})
+	r.stopped(stop{node: w.name, from: from, to: time.Now()})
 }
 
 // away takes NATS down for a while.
@@ -456,8 +481,9 @@ func (r *rig) account(n *node.Node, grants int) *account {
 }
 
 // unreadFor is how long a response may lie between the provider and the disk of
-// a process on a busy machine.
-const unreadFor = 2 * time.Second
+// a process on a machine whose cores and disk others use as well. That it was not
+// on the disk, its journal says.
+const unreadFor = 10 * time.Second
 
 // compare goes through one grant's requests: each belongs to the last attempt
 // that was begun before it.
@@ -470,7 +496,7 @@ func (r *rig) compare(a *account, subject string, entries []model.Entry, tries [
 		}
 		a.issued++
 		try := tryOf(e, tries)
-		inFlight, unread := r.stoppedDuring(try.Node, e)
+		inFlight, unread := r.stoppedDuring(try, e)
 		if inFlight {
 			a.inFlight++
 		}
@@ -488,7 +514,7 @@ func (r *rig) compare(a *account, subject string, entries []model.Entry, tries [
 		case unread:
 			a.unread++
 		default:
-			a.unexplained = append(a.unexplained, fmt.Sprintf("%s: the response of %s (generation %d) to attempt %s of %s, which ended %s", subject, e.At.Format(time.StampMilli), e.Generation, try.Attempt, try.Node, try.Outcome))
+			a.unexplained = append(a.unexplained, fmt.Sprintf("%s: the response of %s (generation %d) to attempt %s of %s, which ended %s; %s", subject, e.At.Format(time.StampMilli), e.Generation, try.Attempt, try.Node, try.Outcome, r.nextStop(try, e)))
 		}
 	}
 }
@@ -504,17 +530,28 @@ func tryOf(e model.Entry, tries []grant.Try) grant.Try {
 }
 
 // stoppedDuring says whether a node stopped while the provider had a request of
-// it, or just after the answer.
-func (r *rig) stoppedDuring(node string, e model.Entry) (inFlight, unread bool) {
+// it, or after the answer and before that was on the disk.
+func (r *rig) stoppedDuring(try grant.Try, e model.Entry) (inFlight, unread bool) {
 	for _, s := range r.stops {
-		if s.node != node || s.to.Before(e.At) {
+		if s.node != try.Node || s.to.Before(e.At) {
 			continue
 		}
 		atProvider := e.WrittenAt.IsZero() || !s.from.After(e.WrittenAt)
 		inFlight = inFlight || atProvider
-		unread = unread || !atProvider && s.from.Sub(e.WrittenAt) < unreadFor
+		unread = unread || !atProvider && !s.kept[try.Attempt] && s.from.Sub(e.WrittenAt) < unreadFor
 	}
 	return inFlight, unread
+}
+
+// nextStop says what became of an attempt's node after the provider had answered.
+func (r *rig) nextStop(try grant.Try, e model.Entry) string {
+	for _, s := range r.stops {
+		if s.node == try.Node && s.to.After(e.At) {
+			return fmt.Sprintf("answered at %s, its node stopped at %s, and the answer was on the disk: %t",
+				e.WrittenAt.Format(time.StampMilli), s.from.Format(time.StampMilli), s.kept[try.Attempt])
+		}
+	}
+	return "its node did not stop any more"
 }
 
 func (a *account) judge(r *rig, kind model.Kind) {

@@ -31,6 +31,16 @@ func (j *Journal) load() error {
 	return j.rewrite()
 }
 
+// Peek returns what [Journal.All] of a directory would, whose process has ended.
+func Peek(dir string) (map[uuid.UUID][]byte, error) {
+	j := &Journal{dir: dir, live: map[uuid.UUID][]byte{}}
+	b, err := os.ReadFile(j.path())
+	if err != nil {
+		return nil, err
+	}
+	return j.live, j.read(b)
+}
+
 // read collects the live records. One that is not whole was being written when
 // the machine stopped, and nobody was told that it is safe: what stands behind
 // it is read all the same.
