@@ -79,11 +79,42 @@ func TestDamage(t *testing.T) {
 			if err := os.WriteFile(path, b, 0o600); err != nil {
 				t.Fatal(err)
 			}
+			again := open(t, dir)
+			put(t, again, "four")
+			_ = again.Close()
 			all := open(t, dir).All()
-			if _, ok := all[second]; ok || string(all[first]) != "one one" || string(all[third]) != "three three" {
+			if _, ok := all[second]; ok || len(all) != 3 || string(all[first]) != "one one" || string(all[third]) != "three three" {
 				t.Errorf("read %q", all)
 			}
 		})
+	}
+}
+
+// A journal that has room goes on in its file, so that a node which was killed is
+// back at once; one that is half full is written anew first.
+func TestGoesOn(t *testing.T) {
+	dir := t.TempDir()
+	file := func() os.FileInfo {
+		info, err := os.Stat(filepath.Join(dir, "journal"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}
+	j := open(t, dir)
+	put(t, j, "kept")
+	before := file()
+	_ = j.Close()
+	j = open(t, dir)
+	if !os.SameFile(before, file()) {
+		t.Error("a file with room was written anew")
+	}
+	for j.end <= size/2 {
+		j.Drop(put(t, j, string(make([]byte, MaxRecord))))
+	}
+	_ = j.Close()
+	if all := open(t, dir).All(); len(all) != 1 || os.SameFile(before, file()) {
+		t.Errorf("%d records; a file half full was not written anew", len(all))
 	}
 }
 

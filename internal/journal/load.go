@@ -14,8 +14,8 @@ import (
 
 func (j *Journal) path() string { return filepath.Join(j.dir, "journal") }
 
-// load reads what is there and writes it anew: a journal that cannot be written
-// is found out now, not when an answer has come.
+// load reads what is there and goes on behind it, or in a new file when that
+// one is half full or of another size: a node that was killed is back at once.
 func (j *Journal) load() error {
 	old, err := os.ReadFile(j.path())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -25,10 +25,31 @@ func (j *Journal) load() error {
 	if err != nil {
 		return err
 	}
-	if err := j.read(old); err != nil {
+	end, err := j.read(old)
+	if err != nil {
 		return err
 	}
-	return j.rewrite()
+	if int64(len(old)) != j.size || end > j.size/2 {
+		return j.rewrite()
+	}
+	return j.resume(end)
+}
+
+// resume takes the file in use as it is. A journal that cannot be written is
+// found out now, not when an answer has come.
+func (j *Journal) resume(end int64) error {
+	f, err := os.OpenFile(j.path(), os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	j.f, j.end = f, end
+	if err := j.append(kindFile, j.id, nil); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := f.Sync(); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	return nil
 }
 
 // Peek returns what [Journal.All] of a directory would, whose process has ended.
@@ -38,13 +59,14 @@ func Peek(dir string) (map[uuid.UUID][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return j.live, j.read(b)
+	_, err = j.read(b)
+	return j.live, err
 }
 
 // read collects the live records. One that is not whole was being written when
 // the machine stopped, and nobody was told that it is safe: what stands behind
-// it is read all the same.
-func (j *Journal) read(b []byte) error {
+// it is read all the same. It returns where the last record ends.
+func (j *Journal) read(b []byte) (end int64, err error) {
 	for at := 0; at+headerSize <= len(b); {
 		kind, id, payload, ok := decode(b[at:])
 		if !ok {
@@ -64,11 +86,12 @@ func (j *Journal) read(b []byte) error {
 			delete(j.live, id)
 		}
 		at += headerSize + len(payload)
+		end = int64(at)
 	}
 	if j.id == uuid.Nil {
-		return errors.New("the file is not a journal; move it away if nothing in it is wanted")
+		return 0, errors.New("the file is not a journal; move it away if nothing in it is wanted")
 	}
-	return nil
+	return end, nil
 }
 
 func decode(b []byte) (kind byte, id uuid.UUID, payload []byte, ok bool) {
