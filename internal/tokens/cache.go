@@ -106,7 +106,8 @@ func (c *Cache) usable(link uuid.UUID, sequence uint64, now time.Time) {
 	}
 }
 
-func (c *Cache) keep(key domain.Key, t Token, issued *grant.TokenIssued, sequence uint64, now time.Time) {
+// Keep remembers what was read of a grant as its event of that sequence left it.
+func (c *Cache) Keep(key domain.Key, t Token, issued *grant.TokenIssued, sequence uint64, now time.Time) {
 	if c != nil && c.on.Load() {
 		c.grants.put(key, kept{t, issued}, sequence, now)
 	}

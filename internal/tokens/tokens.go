@@ -182,7 +182,7 @@ func (s *Server) serve(key domain.Key, g held) (Token, error) {
 		AccessToken: g.credential.AccessToken, TokenType: issued.TokenType, ExpiresAt: issued.ExpiresAt,
 		Scopes: issued.Scopes, Generation: issued.Generation,
 	}
-	s.Cache.keep(key, t, issued, g.sequence, now)
+	s.Cache.Keep(key, t, issued, g.sequence, now)
 	return t, nil
 }
 
