@@ -87,6 +87,7 @@ type NewToken struct {
 	From       uint64 // the generation whose refresh token was used
 	ReceivedAt time.Time
 	ExpiresAt  time.Time // overrides the token's lifetime
+	Fallback   bool      // the fallback was sent, not the current refresh token
 	Token      answer.Token
 }
 
@@ -220,6 +221,9 @@ func (s *Service) credential(ctx context.Context, t NewToken, kept keptGrant, l 
 	refresh, rotated := t.Token.RefreshToken, !t.Token.RefreshToken.IsZero()
 	if !rotated && t.Cause == grant.ByRefresh {
 		refresh = kept.credential.RefreshToken
+		if t.Fallback && !kept.credential.Fallback.IsZero() {
+			refresh = kept.credential.Fallback
+		}
 	}
 	if rotated && refresh.Equal(kept.credential.RefreshToken) {
 		rotated = false
@@ -245,10 +249,10 @@ func (s *Service) credential(ctx context.Context, t NewToken, kept keptGrant, l 
 		}
 	}
 	e.ExpiresAt, e.ExpiryAssumed = expiry(t, p)
+	e.RefreshTokenExpiresAt = refreshTokenExpiry(t, kept, rotated)
 	if e.Refreshable {
 		e.RefreshAt = refreshAt(e, p, s.Spread())
 	}
-	e.RefreshTokenExpiresAt = refreshTokenExpiry(t, kept, rotated)
 	if t.Cause == grant.ByRefresh {
 		e.ConsentEndsAt = grant.ConsentEnds(kept.at.State.Credential, t.ReceivedAt, e.RefreshTokenExpiresAt)
 	}
@@ -259,14 +263,14 @@ func (s *Service) credential(ctx context.Context, t NewToken, kept keptGrant, l 
 	return next, nil
 }
 
-// refreshAt is when the access token asks for a renewal, or the refresh token's
-// idle life does: at half of it, whichever is first.
+// refreshAt is when the access token asks for a renewal, the refresh token's
+// idle life does, at half of it, or its announced end: whichever is first.
 func refreshAt(e grant.TokenIssued, p provider.Provider, spread float64) time.Time {
 	at := grant.RefreshAt(e.ReceivedAt, e.ExpiresAt, p.Rotation.EndsOldAccessToken, spread)
 	if idle := p.Lifetimes.RefreshIdle; idle > 0 && e.ReceivedAt.Add(idle/2).Before(at) {
-		return e.ReceivedAt.Add(idle / 2)
+		at = e.ReceivedAt.Add(idle / 2)
 	}
-	return at
+	return grant.BeforeEnd(at, e.ReceivedAt, e.RefreshTokenExpiresAt)
 }
 
 func expiry(t NewToken, p provider.Provider) (at time.Time, assumed bool) {

@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/google/uuid"
@@ -33,23 +34,24 @@ type RequestRefresh struct {
 	Header
 	GrantRef
 	Generation uint64 `json:"generation,omitempty"`
+
+	// Resend the refresh token although an answer to it came that nobody could
+	// read. Where a provider rotates strictly, that may end the grant.
+	Resend bool `json:"resend,omitempty"`
 }
 
 // RequestRefresh records the wish; the refresh worker acts on it.
 func (s *Service) RequestRefresh(ctx context.Context, c RequestRefresh) (Outcome, error) {
-	return s.requestRefresh(ctx, c.key(), c.Header, c.Generation, c.Reason)
+	return s.requestRefresh(ctx, c.key(), c.Header, grant.RefreshRequested{Generation: c.Generation, Reason: c.Reason, Resend: c.Resend})
 }
 
-func (s *Service) requestRefresh(ctx context.Context, key domain.Key, h Header, seen uint64, reason string) (Outcome, error) {
+func (s *Service) requestRefresh(ctx context.Context, key domain.Key, h Header, e grant.RefreshRequested) (Outcome, error) {
 	if err := s.linkUsable(ctx, key.Link); err != nil {
 		return Outcome{}, err
 	}
 	return s.onGrant(ctx, key, h, func(g grant.State) (grant.Event, error) {
-		generation := seen
-		if generation == 0 {
-			generation = g.Generation
-		}
-		return g.RequestRefresh(key.Grant, grant.RefreshRequested{Generation: generation, Reason: reason, At: s.Now()})
+		e.Generation, e.At = cmp.Or(e.Generation, g.Generation), s.Now()
+		return g.RequestRefresh(key.Grant, e)
 	})
 }
 
@@ -74,5 +76,7 @@ func (s *Service) ReportTokenRejected(ctx context.Context, c ReportTokenRejected
 	if c.Generation == 0 {
 		return Outcome{}, domain.Errorf(domain.InvalidArgument, "generation is missing; give the generation of the token that was refused")
 	}
-	return s.requestRefresh(ctx, c.key(), c.Header, c.Generation, "rejected by the resource server")
+	return s.requestRefresh(ctx, c.key(), c.Header, grant.RefreshRequested{
+		Generation: c.Generation, Reason: "rejected by the resource server", Rejected: true,
+	})
 }

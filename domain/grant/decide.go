@@ -91,7 +91,11 @@ func (s State) RecordToken(id uuid.UUID, e TokenIssued) (Event, error) {
 // current, and what it holds is to be revoked.
 func (s State) Orphaned(e TokenIssued) bool {
 	c := s.Credential
-	return c != nil && e.Cause == ByRefresh && c.Generation > e.From && c.Cause != ByRefresh
+	if c == nil {
+		return false
+	}
+	continued := s.Continues && c.Generation == e.From+1 // an import of the very token that was on its way
+	return e.Cause == ByRefresh && c.Generation > e.From && c.Cause != ByRefresh && !continued
 }
 
 // Overtaken reports whether e is the answer to a refresh whose request was sent
@@ -120,8 +124,15 @@ func (s State) KeepFallback(id uuid.UUID, e FallbackKept) (Event, error) {
 // RequestRefresh decides whether a refresh is wanted before it is due. A caller
 // who saw an older generation has been served already.
 func (s State) RequestRefresh(id uuid.UUID, e RefreshRequested) (Event, error) {
+	unread := s.Unreadable
+	if e.Resend {
+		s.Unreadable = ""
+	}
 	if err := s.refreshable(id); err != nil {
 		return nil, err
+	}
+	if e.Resend && unread != "" {
+		return e, nil
 	}
 	if e.Generation != s.Generation || s.Attempt != nil || !s.RequestedAt.IsZero() {
 		return nil, nil
@@ -143,7 +154,8 @@ func (s State) refreshable(id uuid.UUID) error {
 	case !s.Credential.Refreshable:
 		return domain.Errorf(domain.FailedPrecondition, "grant %s has no refresh token; authorize the link again, with offline access", id)
 	case s.Unreadable != "":
-		return domain.Errorf(domain.FailedPrecondition, "grant %s has an unread answer of its provider (%s): a person must look at it", id, s.Unreadable)
+		return domain.Errorf(domain.FailedPrecondition, "grant %s has an unread answer of its provider (%s); a version that reads it will find it in the node's journal, "+
+			"outlink grant refresh --resend sends the old refresh token again, and a new authorization always helps", id, s.Unreadable)
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ var Kinds = domain.NewKinds("grant", Event.kind,
 
 // StateVersion is the version of [State] as it travels beside each event. Raise
 // it when State or Evolve changes: older messages are then folded again.
-const StateVersion = 3
+const StateVersion = 4
 
 // AuthorizationBegun opens an authorization request (RFC 6749 section 4.1). It
 // pins what the answer is checked against: an answer for another configuration
@@ -105,6 +105,8 @@ type FallbackKept struct {
 type RefreshRequested struct {
 	Generation uint64    `json:"generation"` // the one the caller saw
 	Reason     string    `json:"reason,omitempty"`
+	Rejected   bool      `json:"rejected,omitempty"` // a resource server refused the access token
+	Resend     bool      `json:"resend,omitempty"`   // the refresh token, although an answer to it is unread
 	At         time.Time `json:"at"`
 }
 

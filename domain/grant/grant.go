@@ -118,6 +118,8 @@ type State struct {
 	Unconfirmed   int            `json:"unconfirmed,omitempty"`  // of these, answers invalid_grant
 	Unreadable    string         `json:"unreadable,omitempty"`   // problem of an answer that a person must read
 	LastAttempt   uuid.UUID      `json:"last_attempt,omitzero"`  // that was started
+	RejectedAt    time.Time      `json:"rejected_at,omitzero"`   // when a resource server's refusal was last acted upon
+	Continues     bool           `json:"continues,omitempty"`    // the credential has the refresh token of the one before
 	Crossed       bool           `json:"crossed,omitempty"`      // the last token's request and another's crossed: its refusal may be our own doing
 	Fallback      bool           `json:"fallback,omitempty"`     // the vault holds one more refresh token
 	Warned        int            `json:"warned,omitempty"`       // days before ConsentEndsAt that were warned of last
@@ -187,14 +189,32 @@ func (s State) refreshDue() time.Time {
 		return time.Time{}
 	case s.Attempt != nil:
 		return s.Attempt.LeaseEnds()
-	case s.Failures > 0 && s.RequestedAt.IsZero():
-		return s.RetryAt
 	case !s.Credential.Refreshable:
 		return s.Credential.ExpiresAt
+	case s.Failures > 0:
+		return s.retryDue()
 	case !s.RequestedAt.IsZero():
 		return s.RequestedAt
 	}
 	return s.Credential.RefreshAt
+}
+
+// wished is how long after a wish a grant that failed is tried again at the
+// earliest: many readers who want it at once are no reason to hurry more.
+const wished = time.Second
+
+// retryDue is when a grant that failed is tried again. A wish brings it forward
+// unless waiting is the point: the provider asked for it, or a second opinion is
+// worth nothing at once.
+func (s State) retryDue() time.Time {
+	if s.RequestedAt.IsZero() || s.Stalled {
+		return s.RetryAt
+	}
+	switch s.Deferred {
+	case RateLimited, Unconfirmed, LinkTrouble:
+		return s.RetryAt
+	}
+	return earlier(s.RetryAt, s.RequestedAt.Add(wished))
 }
 
 // RefreshDue reports whether the grant's token is to be renewed at now.
@@ -224,7 +244,7 @@ func Evolve(s State, e Event) State {
 	case FallbackKept:
 		s = s.keptFallback(e)
 	case RefreshRequested:
-		s.RequestedAt = e.At
+		s = s.requested(e)
 	case RefreshStarted:
 		s.Attempt, s.LastAttempt, s.RequestedAt = &Attempt{e}, e.Attempt, time.Time{}
 		if e.TakeoverOf != uuid.Nil { // nobody knows what became of the other one
@@ -254,11 +274,33 @@ func Evolve(s State, e Event) State {
 	return s
 }
 
+// betweenRejections is how long a token that replaced a refused one is left in
+// peace: a resource server that refuses every token would have it renewed in a loop.
+const betweenRejections = 30 * time.Second
+
+func (s State) requested(e RefreshRequested) State {
+	s.RequestedAt = e.At
+	if e.Resend {
+		s.Unreadable = ""
+	}
+	if e.Rejected {
+		if calm := s.RejectedAt.Add(betweenRejections); calm.After(e.At) {
+			s.RequestedAt = calm
+		}
+		s.RejectedAt = s.RequestedAt
+	}
+	return s
+}
+
 func (s State) issued(e TokenIssued) State {
 	next := State{
 		Subject: e.Subject, Credential: &e, Generation: e.Generation,
 		OnHold: s.OnHold, Version: s.Version, Fallback: e.Fallback, Exchanges: s.remembering(e.Exchange),
 		LastAttempt: s.LastAttempt, Crossed: e.Cause == ByRefresh && (e.Exchange != s.LastAttempt || e.From+1 < e.Generation),
+	}
+	next.RejectedAt = s.RejectedAt
+	if c := s.Credential; c != nil && e.Cause != ByRefresh {
+		next.Continues = e.RefreshTokenHash != "" && e.RefreshTokenHash == c.RefreshTokenHash
 	}
 	if c := s.Credential; c != nil && sameEnd(c.ConsentEndsAt, e.ConsentEndsAt) {
 		next.Warned = s.Warned
@@ -272,7 +314,10 @@ func (s State) issued(e TokenIssued) State {
 func (s State) deferred(e RefreshDeferred) State {
 	s.Attempt, s.RetryAt, s.Deferred, s.ProviderCode = nil, e.RetryAt, e.Reason, e.ProviderCode
 	s.Failures++
-	if s.FailingSince.IsZero() && e.Reason != LinkTrouble {
+	switch {
+	case e.Reason == LinkTrouble, e.Reason == NotSent: // says nothing about the grant
+		s.FailingSince = time.Time{}
+	case s.FailingSince.IsZero():
 		s.FailingSince = e.At
 	}
 	if e.Reason == Ambiguous || e.Unknown > 0 {

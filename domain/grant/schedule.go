@@ -7,6 +7,10 @@ const (
 	shortLife = 100 * time.Second
 	minMargin = 30 * time.Second
 	maxMargin = 30 * time.Minute
+
+	// minInterval is the shortest time between two renewals: a provider that says
+	// its tokens live for a second is not asked twice in it.
+	minInterval = 2 * time.Second
 )
 
 // Margin is how long before its end a token of the given lifetime is renewed:
@@ -32,5 +36,21 @@ func RefreshAt(received, expires time.Time, endsOldAccessToken bool, spread floa
 	if lifetime < shortLife {
 		room = margin / 10
 	}
-	return expires.Add(-margin - time.Duration(spread*float64(room)))
+	at := expires.Add(-margin - time.Duration(spread*float64(room)))
+	if soonest := received.Add(minInterval); at.Before(soonest) {
+		return earlier(soonest, expires) // what has no life left is due at once
+	}
+	return at
+}
+
+// BeforeEnd brings a renewal forward to the middle of what a refresh token has
+// left to live, when it would come too late for that: an announced end that a
+// refresh moves on is met in time, and one that it does not move on is not run
+// against ever faster.
+func BeforeEnd(at, received, end time.Time) time.Time {
+	left := end.Sub(received)
+	if end.IsZero() || at.Before(end.Add(-Margin(left, false))) {
+		return at
+	}
+	return earlier(at, received.Add(max(left/2, minMargin)))
 }

@@ -29,8 +29,8 @@ type part struct {
 }
 
 // drain is how long what is in hand may take at the end: a token request's
-// deadline and the storing of its answer.
-const drain = 90 * time.Second
+// deadline of 90 s, and the storing of its answer.
+const drain = 110 * time.Second
 
 func (n *Node) parts() []part {
 	var parts []part

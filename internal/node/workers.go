@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -133,8 +134,10 @@ func (n *Node) runRefresh(ctx context.Context) error {
 	if err := w.Replay(ctx); err != nil {
 		return err
 	}
-	go n.recover(ctx, w)
-	go n.replay(ctx, w)
+	var others sync.WaitGroup // they may have requests in flight too when the node is told to stop
+	others.Go(func() { n.recover(ctx, w) })
+	others.Go(func() { n.replay(ctx, w) })
+	defer others.Wait()
 	return jobs.Consumer{
 		Connect: n.dial, Stream: n.Namespace.Timers(), Durable: bus.RefreshConsumer, Parallel: 64, Drain: drain, Log: n.Log,
 		Handle: func(ctx context.Context, j jobs.Job) error {

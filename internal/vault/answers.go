@@ -10,9 +10,11 @@ import (
 )
 
 // AnswerSealer returns a function that seals the answer to an attempt. Whatever
-// the key service has to do happens now, so that an answer that has come can be
-// sealed whether or not the service is there.
+// the key service has to do happens now, whether or not the key is in memory: a
+// refresh is not begun while the service is away, and an answer that has come
+// can be sealed and stored without it.
 func (v *Vault) AnswerSealer(ctx context.Context, key domain.Key, attempt uuid.UUID) (func([]byte) []byte, error) {
+	v.Forget(key)
 	dek, err := v.dataKey(ctx, key, false)
 	if err != nil {
 		return nil, err

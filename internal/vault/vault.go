@@ -44,7 +44,7 @@ type Vault struct {
 	curve     nkeys.KeyPair
 
 	mu    sync.Mutex
-	cache map[domain.Key][]byte // unwrapped data keys; bounded by maxCached
+	cache map[domain.Key]cachedKey // unwrapped data keys; bounded by maxCached
 }
 
 // maxCached bounds the data keys in memory: 32 bytes each and their map entry.
@@ -53,7 +53,7 @@ const maxCached = 100_000
 // Open returns the vault of a namespace. The first to open it makes the
 // namespace's curve key, to which callers seal the secrets in their commands.
 func Open(ctx context.Context, kek Wrapper, keys, boxes jetstream.KeyValue, namespace string) (*Vault, error) {
-	v := &Vault{kek: kek, keys: keys, boxes: boxes, namespace: namespace, cache: map[domain.Key][]byte{}}
+	v := &Vault{kek: kek, keys: keys, boxes: boxes, namespace: namespace, cache: map[domain.Key]cachedKey{}}
 	if err := v.openCurve(ctx); err != nil {
 		return nil, fmt.Errorf("open the vault: %w", err)
 	}
@@ -137,34 +137,45 @@ func keyEntry(key domain.Key) string {
 // errNoKey says that a data key was shredded, or never made.
 var errNoKey = domain.Errorf(domain.FailedPrecondition, "the key of this secret is shredded: it cannot be read again")
 
+// cachedKey is a data key, and the revision that it had when it was unwrapped.
+type cachedKey struct {
+	dek      []byte
+	revision uint64
+}
+
 // dataKey returns the data key of a link or grant as it is now, and makes it if
-// asked to. Whatever is sealed is sealed with this: a key from the cache may have
-// been shredded by another node.
+// asked to. Whatever is sealed is sealed with this: another node may have
+// shredded the key, so its revision is looked up each time. The key encryption
+// key is asked for a key that is not in memory only: what was begun while it was
+// there can be stored while it is away.
 func (v *Vault) dataKey(ctx context.Context, key domain.Key, create bool) ([]byte, error) {
-	dek, err := v.unwrap(ctx, key)
-	if errors.Is(err, errNoKey) && create {
-		dek, err = v.createKey(ctx, key)
+	entry, err := v.keys.Get(ctx, keyEntry(key))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		v.Forget(key)
+		if !create {
+			return nil, errNoKey
+		}
+		return v.createKey(ctx, key)
 	}
 	if err != nil {
-		v.Forget(key)
-		return nil, err
+		return nil, unavailable("look up the key of "+key.String(), err)
 	}
 	v.mu.Lock()
-	defer v.mu.Unlock()
-	if len(v.cache) >= maxCached {
-		clear(v.cache) // simple, and rare: the next use unwraps again
+	known, ok := v.cache[key]
+	v.mu.Unlock()
+	if ok && known.revision == entry.Revision() {
+		return known.dek, nil
 	}
-	v.cache[key] = dek
-	return dek, nil
+	return v.unwrap(key, entry)
 }
 
 // withKey opens boxes with the cached data key, and once more with the present
 // one when that fails.
 func (v *Vault) withKey(ctx context.Context, key domain.Key, open func(dek []byte) error) error {
 	v.mu.Lock()
-	dek, ok := v.cache[key]
+	known, ok := v.cache[key]
 	v.mu.Unlock()
-	if ok && open(dek) == nil {
+	if ok && open(known.dek) == nil {
 		return nil
 	}
 	dek, err := v.dataKey(ctx, key, false)
@@ -174,18 +185,18 @@ func (v *Vault) withKey(ctx context.Context, key domain.Key, open func(dek []byt
 	return open(dek)
 }
 
-func (v *Vault) unwrap(ctx context.Context, key domain.Key) ([]byte, error) {
-	entry, err := v.keys.Get(ctx, keyEntry(key))
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil, errNoKey
-	}
-	if err != nil {
-		return nil, unavailable("look up the key of "+key.String(), err)
-	}
+// unwrap opens a data key with the key encryption key, and remembers it.
+func (v *Vault) unwrap(key domain.Key, entry jetstream.KeyValueEntry) ([]byte, error) {
 	dek, err := v.kek.Decrypt(entry.Value(), v.aad("dek", key, "", 0))
-	if err != nil {
-		return nil, fmt.Errorf("unwrap the key of %s: the key encryption key does not open it", key)
+	if err != nil { // what exactly is wrong, the key service knows; its words may hold anything
+		return nil, domain.Errorf(domain.Unavailable, "unwrap the key of %s: the key encryption key does not open it, or its service is away", key)
 	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.cache) >= maxCached {
+		clear(v.cache) // simple, and rare: the next use unwraps again
+	}
+	v.cache[key] = cachedKey{dek, entry.Revision()}
 	return dek, nil
 }
 
@@ -196,14 +207,13 @@ func (v *Vault) createKey(ctx context.Context, key domain.Key) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wrap the key of %s: %w", key, err)
 	}
-	_, err = v.keys.Create(ctx, keyEntry(key), wrapped)
-	if errors.Is(err, jetstream.ErrKeyExists) {
-		return v.unwrap(ctx, key) // somebody was faster
+	if _, err = v.keys.Create(ctx, keyEntry(key), wrapped); err == nil {
+		return dek, nil
 	}
-	if err != nil {
-		return nil, unavailable("keep the key of "+key.String(), err)
+	if errors.Is(err, jetstream.ErrKeyExists) { // somebody was faster
+		return v.dataKey(ctx, key, false)
 	}
-	return dek, nil
+	return nil, unavailable("keep the key of "+key.String(), err)
 }
 
 // Shred destroys the data key of a link or grant, and what it sealed. It is

@@ -29,6 +29,7 @@ type attempt struct {
 	link         link.State
 	registration provider.Registration
 	takeover     bool
+	fallback     bool // the fallback was sent, not the current refresh token
 	begun        clock
 	seal         func([]byte) []byte
 }
@@ -91,10 +92,11 @@ func (a attempt) run(ctx context.Context, of uuid.UUID) (answer.Answer, error) {
 	defer cancel()
 	ans := a.send(ctx, a.credential.RefreshToken)
 	if ans.Class == answer.GrantInvalid && !a.credential.Fallback.IsZero() {
-		if second := a.send(ctx, a.credential.Fallback); second.Class == answer.Issued {
-			second.Requests += ans.Requests
-			ans = second
-		}
+		// Whatever comes of it: a fallback that was not refused may still be good.
+		a.fallback = true
+		second := a.send(ctx, a.credential.Fallback)
+		second.Requests, second.Unknown = second.Requests+ans.Requests, second.Unknown+ans.Unknown
+		ans = second
 	}
 	return ans, a.settle(ctx, ans)
 }

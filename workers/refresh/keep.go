@@ -18,7 +18,8 @@ import (
 // sealed.
 type record struct {
 	Key        domain.Key `json:"key"`
-	Generation uint64     `json:"generation"` // of the refresh token that was sent
+	Generation uint64     `json:"generation"`         // of the refresh token that was sent
+	Fallback   bool       `json:"fallback,omitempty"` // the grant's fallback was sent
 	SentAt     time.Time  `json:"sent_at"`
 	Sealed     []byte     `json:"sealed,omitempty"` // none: the attempt was begun, and nothing came yet
 }
@@ -44,7 +45,7 @@ func (a attempt) keep(raw answer.Raw) error {
 		return err
 	}
 	b, err := json.Marshal(record{
-		Key: a.key, Generation: a.credential.Issued.Generation, SentAt: a.Commands.Now().Add(-a.begun.elapsed()), Sealed: a.seal(plain),
+		Key: a.key, Generation: a.credential.Issued.Generation, Fallback: a.fallback, SentAt: a.Commands.Now().Add(-a.begun.elapsed()), Sealed: a.seal(plain),
 	})
 	if err != nil {
 		return err
@@ -133,9 +134,15 @@ func (w *Worker) settleKept(ctx context.Context, id uuid.UUID, r record, s grant
 	if known, err := w.Commands.Registration(ctx, r.Key.Link, l.State); err == nil {
 		registration = known // a deleted link has no client secret any more
 	}
-	a := attempt{Worker: w, key: r.Key, id: id, header: w.header(), state: s, link: l.State, registration: registration}
+	a := attempt{Worker: w, key: r.Key, id: id, header: w.header(), state: s, link: l.State, registration: registration, fallback: r.Fallback}
 	a.credential.Issued.Generation = r.Generation
 	ans := w.Endpoint.Read(registration, raw)
 	ans.SentAt = r.SentAt
+	if ans.Class == answer.Unreadable && (s.Attempt == nil || s.Attempt.Attempt != id) {
+		if s.Generation > r.Generation { // the grant went on without it
+			w.Journal.Drop(id)
+		}
+		return nil // else it waits for a version that reads it
+	}
 	return a.settle(ctx, ans)
 }

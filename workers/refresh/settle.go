@@ -20,7 +20,7 @@ func (a attempt) settle(ctx context.Context, ans answer.Answer) error {
 	a.report(ans)
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		err := a.tryRecord(ctx, ans)
-		if err == nil && ans.Class != answer.Unreadable { // a person, or a later reading, needs that one
+		if err == nil && (ans.Class != answer.Unreadable || a.rereadable()) { // a person, or a later reading, needs that one
 			a.Journal.Drop(a.id)
 		}
 		if code := domain.CodeOf(err); err == nil || ctx.Err() != nil || code != domain.Unavailable && code != domain.Conflict {
@@ -33,6 +33,13 @@ func (a attempt) settle(ctx context.Context, ans answer.Answer) error {
 			return err
 		}
 	}
+}
+
+// rereadable reports whether an answer that could not be read is no loss: the
+// same refresh token brings another one.
+func (a attempt) rereadable() bool {
+	kind := a.registration.Provider.Rotation.Kind
+	return kind == provider.Stable || kind == provider.Grace
 }
 
 // tryRecord gives up on a log that does not answer while a connection is remade.
@@ -54,6 +61,9 @@ func (a attempt) record(ctx context.Context, ans answer.Answer) error {
 	case answer.ClientRejected, answer.ClientDeleted, answer.ScopeRejected, answer.ConfigError:
 		return a.linkTrouble(ctx, ans)
 	case answer.Unreadable:
+		if a.rereadable() {
+			return a.retry(ctx, ans, grant.Ambiguous, a.backoff())
+		}
 		_, err := a.Commands.RecordRefreshUnreadable(ctx, a.key, a.header, grant.RefreshUnreadable{
 			Attempt: a.id, HTTPStatus: ans.HTTPStatus, Problem: ans.Problem, At: a.Commands.Now(),
 		})
@@ -75,7 +85,7 @@ func (a attempt) record(ctx context.Context, ans answer.Answer) error {
 func (a attempt) issued(ctx context.Context, ans answer.Answer) error {
 	_, err := a.Commands.IssueToken(ctx, a.header, commands.NewToken{
 		Key: a.key, Subject: a.state.Subject, Exchange: a.id, Cause: grant.ByRefresh,
-		From: a.credential.Issued.Generation, ReceivedAt: ans.SentAt, Token: *ans.Token,
+		From: a.credential.Issued.Generation, Fallback: a.fallback, ReceivedAt: ans.SentAt, Token: *ans.Token,
 	})
 	if domain.CodeOf(err) == domain.FailedPrecondition {
 		a.revokeOrphan(ctx, *ans.Token)
@@ -88,14 +98,14 @@ func (a attempt) issued(ctx context.Context, ans answer.Answer) error {
 	return err
 }
 
+// revokeOrphan ends a refresh token that nobody will have. Without a new one in
+// the answer there is nothing to end: the access token ends by itself, and where
+// tokens stay the same, revoking one would take the new consent along.
 func (a attempt) revokeOrphan(ctx context.Context, t answer.Token) {
-	token, hint := t.RefreshToken, "refresh_token"
-	if token.IsZero() {
-		token, hint = t.AccessToken, "access_token"
-	}
-	err := error(domain.Errorf(domain.FailedPrecondition, "the link has no revocation endpoint"))
-	if a.registration.RevocationEndpoint != "" {
-		err = a.Endpoint.Revoke(ctx, a.registration, token, hint)
+	err := error(domain.Errorf(domain.FailedPrecondition, "the link has no revocation endpoint, or the answer no new refresh token"))
+	stays := a.registration.Provider.Rotation.Kind == provider.Stable
+	if a.registration.RevocationEndpoint != "" && !t.RefreshToken.IsZero() && !stays {
+		err = a.Endpoint.Revoke(ctx, a.registration, t.RefreshToken, "refresh_token")
 	}
 	a.Log.Warn("an answer came after its consent was over; its token is not kept", "grant", a.key.Grant, "attempt", a.id, "revoked", err == nil, "problem", err)
 }
