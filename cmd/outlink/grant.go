@@ -21,9 +21,7 @@ import (
 func (a *app) grantCommands() *cobra.Command {
 	c := &cobra.Command{Use: "grant", Short: "Grants: authorizations of a link by a person"}
 	c.AddCommand(a.grantAuthorize(), a.grantImport(), a.grantList(), a.grantShow(), a.grantExplain(),
-		a.onGrant("refresh", "RequestRefresh", "Renew a grant's token now", false, func(h commands.Header, r commands.GrantRef) any {
-			return commands.RequestRefresh{Header: h, GrantRef: r}
-		}),
+		a.grantRefresh(),
 		a.onGrant("suspend", "SuspendGrant", "Take a grant out of service", false, func(h commands.Header, r commands.GrantRef) any {
 			return commands.SuspendGrant{Header: h, GrantRef: r}
 		}),
@@ -33,6 +31,15 @@ func (a *app) grantCommands() *cobra.Command {
 		a.onGrant("revoke", "RevokeGrant", "Revoke a grant at the provider and shred its key", true, func(h commands.Header, r commands.GrantRef) any {
 			return commands.RevokeGrant{Header: h, GrantRef: r}
 		}))
+	return c
+}
+
+func (a *app) grantRefresh() *cobra.Command {
+	resend := false
+	c := a.onGrant("refresh", "RequestRefresh", "Renew a grant's token now", false, func(h commands.Header, r commands.GrantRef) any {
+		return commands.RequestRefresh{Header: h, GrantRef: r, Resend: resend}
+	})
+	c.Flags().BoolVar(&resend, "resend", false, "send the refresh token again although an answer to it could not be read; where the provider rotates strictly, that may end the grant")
 	return c
 }
 

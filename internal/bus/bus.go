@@ -120,6 +120,9 @@ func Declare(ctx context.Context, js jetstream.JetStream, n Namespace, replicas 
 		if _, err := js.CreateOrUpdateKeyValue(ctx, c); err != nil {
 			return fmt.Errorf("declare bucket %s: %w", c.Bucket, err)
 		}
+		if err := readFromLeader(ctx, js, c); err != nil {
+			return fmt.Errorf("declare bucket %s: %w", c.Bucket, err)
+		}
 	}
 	for stream, consumers := range n.consumers() {
 		for _, c := range consumers {
@@ -131,13 +134,31 @@ func Declare(ctx context.Context, js jetstream.JetStream, n Namespace, replicas 
 	return nil
 }
 
+// readFromLeader has a replicated bucket read from its leader, which the library's
+// own declaration does not do. A replica that lags answers a direct get with what
+// was: a key that was just made looks as if it was shredded.
+func readFromLeader(ctx context.Context, js jetstream.JetStream, c jetstream.KeyValueConfig) error {
+	if c.Replicas == 1 {
+		return nil
+	}
+	stream, err := js.Stream(ctx, "KV_"+c.Bucket)
+	if err != nil {
+		return err
+	}
+	config := stream.CachedInfo().Config
+	config.AllowDirect = false
+	_, err = js.UpdateStream(ctx, config)
+	return err
+}
+
 func (n Namespace) streams(replicas int) []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{{
 		Name:        n.Events(),
 		Description: "every event of every link and grant, for ever; no secret, not even sealed",
 		Subjects:    []string{n.subject("events", ">")},
 		Storage:     jetstream.FileStorage, Replicas: replicas,
-		AllowDirect: true, DenyDelete: true, DenyPurge: true,
+		AllowDirect: replicas == 1, // see readFromLeader
+		DenyDelete:  true, DenyPurge: true,
 	}, {
 		Name:        n.Submitted(),
 		Description: "durable commands",
