@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 )
 
 // Code says what kind of failure an error is. The set is closed: callers decide
@@ -47,6 +48,9 @@ var table = map[Code]struct{ http, exit int }{
 	Unavailable:             {503, 5},
 	Internal:                {500, 3},
 }
+
+// Codes lists the closed set.
+func Codes() []Code { return slices.Sorted(maps.Keys(table)) }
 
 // HTTPStatus is the status that reports c over HTTP.
 func (c Code) HTTPStatus() int { return table[c.known()].http }

@@ -1,0 +1,52 @@
+package contract
+
+import (
+	"reflect"
+	"strings"
+)
+
+// Prose is what doc comments say. It is read from the source by the tests, which
+// alone have it.
+type Prose struct {
+	// Text is a comment by the path of what it is about: "outlink/domain/link.Created",
+	// "outlink/domain/link.Created.At", "outlink/commands.Service.DisableLink".
+	Text map[string]string
+
+	// Values are the constants of a type, by the type's path, in their order.
+	Values map[string][]Value
+
+	// Errors are the codes that a command can be refused with, by the command's name.
+	Errors map[string][]string
+}
+
+// Value is a constant and what is said of it.
+type Value struct{ Value, Text string }
+
+// Type is what is said of a type.
+func (p Prose) Type(t reflect.Type) string { return p.Text[path(t)] }
+
+// Member is what is said of a member, with the values that it may have.
+func (p Prose) Member(m Member) string {
+	said := p.Text[path(m.Owner)+"."+m.Field.Name]
+	t := m.Field.Type
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	var values []string
+	for _, v := range p.Values[path(t)] {
+		if v.Text != "" {
+			values = append(values, v.Value+" ("+v.Text+")")
+			continue
+		}
+		values = append(values, v.Value)
+	}
+	switch {
+	case len(values) == 0:
+		return said
+	case said == "":
+		return "one of: " + strings.Join(values, "; ")
+	}
+	return said + "; one of: " + strings.Join(values, "; ")
+}
+
+func path(t reflect.Type) string { return t.PkgPath() + "." + t.Name() }
