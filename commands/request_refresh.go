@@ -32,7 +32,7 @@ func (r GrantRef) key() domain.Key {
 type RequestRefresh struct {
 	Header
 	GrantRef
-	Generation uint64 `json:"generation,omitempty"`
+	Generation uint64 `json:"generation,omitempty"` // the one that the caller saw; 0: whichever is current
 }
 
 // RequestRefresh records the wish; the refresh worker acts on it.

@@ -28,6 +28,9 @@ func (p Prose) Type(t reflect.Type) string { return p.Text[path(t)] }
 // Member is what is said of a member, with the values that it may have.
 func (p Prose) Member(m Member) string {
 	said := p.Text[path(m.Owner)+"."+m.Field.Name]
+	if said == "" {
+		said = glossary[m.Name]
+	}
 	t := m.Field.Type
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()

@@ -86,8 +86,11 @@ func (g generator) finish(from *huma.Schema, t reflect.Type, input bool) schema 
 		if doc := g.prose.Member(f); ok && doc != "" {
 			p["description"] = doc
 		}
+		if !input && f.Field.Type != reflect.TypeFor[domain.Code]() {
+			delete(p, "enum") // but for error codes, there may be more one day
+		}
 	}
-	if t == reflect.TypeFor[commands.RecordTokenIssued]() {
+	if t == reflect.TypeFor[commands.RecordTokenIssued]() { // a token, and an access token alone needs its end
 		s["anyOf"] = []any{schema{"required": []any{"refresh_token"}}, schema{"required": []any{"access_token", "expires_at"}}}
 	}
 	return s
