@@ -24,7 +24,7 @@ type comparison struct {
 	released, changed schema // whole documents, for references
 	input             bool
 	found             []string
-	seen              map[string]bool // references: a schema may refer to itself
+	seen              map[string]bool // pairs of references: a schema may refer to itself
 }
 
 func (c *comparison) say(at, format string, args ...any) {
@@ -36,10 +36,11 @@ func (c *comparison) say(at, format string, args ...any) {
 
 func (c *comparison) compare(at string, old, new schema) {
 	if ref, ok := old["$ref"].(string); ok {
-		if c.seen[ref] {
+		pair := fmt.Sprint(ref, new["$ref"])
+		if c.seen[pair] {
 			return
 		}
-		c.seen[ref] = true
+		c.seen[pair] = true
 	}
 	old, new = follow(c.released, old), follow(c.changed, new)
 	if !reflect.DeepEqual(set(old["type"]), set(new["type"])) {
