@@ -185,25 +185,29 @@ func headers(pairs ...string) schema {
 	return schema{"type": "object", "properties": properties}
 }
 
-func eventHeaders() schema {
-	return headers(EventHeaders...)
+// EventHeaders are the headers of an event and what they mean.
+var EventHeaders = map[string]string{
+	"ce-id":                 "the event's id; Nats-Msg-Id is the same",
+	"ce-type":               "the event's type",
+	"ce-source":             "the writer",
+	"ce-specversion":        "1.0",
+	"ce-subject":            "the link, or link/grant",
+	"ce-time":               "when it was decided",
+	"ce-datacontenttype":    "application/json",
+	"ce-actor":              "who caused it",
+	"ce-correlationid":      "the piece of work that it belongs to",
+	"ce-causationid":        "the command that caused it",
+	"traceparent":           "W3C trace context",
+	"Outlink-Version":       "events of this link or grant so far",
+	"Outlink-Hash":          "of this event and those before it",
+	"Outlink-State":         "the state after it: Outlink's own, not a contract",
+	"Outlink-State-Version": "of that state",
 }
 
-// EventHeaders are the headers of an event and what they mean, by turns.
-var EventHeaders = []string{
-	"ce-id", "the event's id; Nats-Msg-Id is the same",
-	"ce-type", "the event's type",
-	"ce-source", "the writer",
-	"ce-specversion", "1.0",
-	"ce-subject", "the link, or link/grant",
-	"ce-time", "when it was decided",
-	"ce-datacontenttype", "application/json",
-	"ce-actor", "who caused it",
-	"ce-correlationid", "the piece of work that it belongs to",
-	"ce-causationid", "the command that caused it",
-	"traceparent", "W3C trace context",
-	"Outlink-Version", "events of this link or grant so far",
-	"Outlink-Hash", "of this event and those before it",
-	"Outlink-State", "the state after it: Outlink's own, not a contract",
-	"Outlink-State-Version", "of that state",
+func eventHeaders() schema {
+	var pairs []string
+	for name, means := range EventHeaders {
+		pairs = append(pairs, name, means)
+	}
+	return headers(pairs...)
 }

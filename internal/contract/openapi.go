@@ -137,16 +137,6 @@ func pages(means string, status int, s schema) document {
 	}
 }
 
-// about is what is said of a command's type and of its method, unless the latter
-// says nothing.
-func (p Prose) about(t reflect.Type) string {
-	said := p.Type(t)
-	if method := p.Text[t.PkgPath()+".Service."+t.Name()]; !strings.HasSuffix(method, "runs the command.") {
-		said += " " + method
-	}
-	return said
-}
-
 // words is a name in words: DisableLink is "Disable link".
 func words(name string) string {
 	var b strings.Builder

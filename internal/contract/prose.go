@@ -2,6 +2,7 @@ package contract
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -22,8 +23,27 @@ type Prose struct {
 // Value is a constant and what is said of it.
 type Value struct{ Value, Text string }
 
-// Type is what is said of a type.
-func (p Prose) Type(t reflect.Type) string { return p.Text[path(t)] }
+// Type is what is said of a type, without its name where that only repeats what
+// the reader looks at: "DisableLink takes a link …" is "Takes a link …".
+func (p Prose) Type(t reflect.Type) string {
+	said := p.Text[path(t)]
+	rest, ok := strings.CutPrefix(said, t.Name()+" ")
+	if verb, _, _ := strings.Cut(rest, " "); !ok || slices.Contains([]string{"is", "are", "has"}, verb) {
+		return said
+	}
+	return strings.ToUpper(rest[:1]) + rest[1:]
+}
+
+// about is what is said of a command's type and of its method, unless the latter
+// says nothing.
+func (p Prose) about(t reflect.Type) string {
+	method := p.Text[t.PkgPath()+".Service."+t.Name()]
+	does, ok := strings.CutPrefix(method, t.Name()+" ")
+	if !ok || does == "runs the command." {
+		return p.Type(t)
+	}
+	return p.Type(t) + " It " + does
+}
 
 // Member is what is said of a member, with the values that it may have.
 func (p Prose) Member(m Member) string {
