@@ -157,7 +157,9 @@ func TestReleasedSchemasAreCompared(t *testing.T) {
 
 func compile(t *testing.T, file string) *jsonschema.Schema {
 	t.Helper()
-	compiled, err := jsonschema.NewCompiler().Compile(file)
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	compiled, err := compiler.Compile(file)
 	if err != nil {
 		t.Fatal(err)
 	}

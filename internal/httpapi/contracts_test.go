@@ -19,8 +19,8 @@ func TestContracts(t *testing.T) {
 		status      int
 		media, says string
 	}{
-		"/openapi.yaml":                                {200, "application/yaml", "openapi: 3.1.0"},
-		"/asyncapi.yaml":                               {200, "application/yaml", "asyncapi: 3.0.0"},
+		"/openapi.yaml":  {200, "application/yaml", "openapi: 3.1.0"},
+		"/asyncapi.yaml": {200, "application/yaml", "asyncapi: 3.0.0"},
 		"/schemas/outlink.command.DisableLink.v1.json": {200, "application/schema+json", "Takes a link out of service"},
 		"/schemas/outlink.notice.v1.json":              {200, "application/schema+json", "advice"},
 		"/schemas/nothing.json":                        {404, "application/problem+json", "there is no schema"},

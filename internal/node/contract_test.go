@@ -188,7 +188,7 @@ func TestRequiredMembersAreRequired(t *testing.T) {
 			if missing == "" {
 				members["unknown"] = 1
 			}
-			err := i.c.Do(i.ctx(), name, members, nil)
+			err := i.c.Do(i.ctx(), name, members, &commands.Outcome{})
 			if code := domain.CodeOf(err); err == nil || code != domain.InvalidArgument && code != domain.NotFound {
 				t.Errorf("%s without %q: %v", name, missing, err)
 			}
