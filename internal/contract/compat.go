@@ -34,30 +34,30 @@ func (c *comparison) say(at, format string, args ...any) {
 	c.found = append(c.found, strings.TrimPrefix(at, ".")+": "+fmt.Sprintf(format, args...))
 }
 
-func (c *comparison) compare(at string, old, new schema) {
+func (c *comparison) compare(at string, old, latest schema) {
 	if ref, ok := old["$ref"].(string); ok {
-		pair := fmt.Sprint(ref, new["$ref"])
+		pair := fmt.Sprint(ref, latest["$ref"])
 		if c.seen[pair] {
 			return
 		}
 		c.seen[pair] = true
 	}
-	old, new = follow(c.released, old), follow(c.changed, new)
-	if !reflect.DeepEqual(set(old["type"]), set(new["type"])) {
-		c.say(at, "the type was %v and is %v", old["type"], new["type"])
+	old, latest = follow(c.released, old), follow(c.changed, latest)
+	if !reflect.DeepEqual(set(old["type"]), set(latest["type"])) {
+		c.say(at, "the type was %v and is %v", old["type"], latest["type"])
 	}
-	c.required(at, old, new)
-	c.properties(at, old, new)
-	c.unknown(at, old, new)
-	c.rest(at, old, new)
+	c.required(at, old, latest)
+	c.properties(at, old, latest)
+	c.unknown(at, old, latest)
+	c.rest(at, old, latest)
 	if items, ok := old["items"].(map[string]any); ok {
-		now, _ := new["items"].(map[string]any)
+		now, _ := latest["items"].(map[string]any)
 		c.compare(at+"[]", items, now)
 	}
 }
 
-func (c *comparison) required(at string, old, new schema) {
-	was, is := set(old["required"]), set(new["required"])
+func (c *comparison) required(at string, old, latest schema) {
+	was, is := set(old["required"]), set(latest["required"])
 	if c.input {
 		was, is = is, was
 	}
@@ -72,9 +72,9 @@ func (c *comparison) required(at string, old, new schema) {
 	}
 }
 
-func (c *comparison) properties(at string, old, new schema) {
+func (c *comparison) properties(at string, old, latest schema) {
 	was, _ := old["properties"].(map[string]any)
-	is, _ := new["properties"].(map[string]any)
+	is, _ := latest["properties"].(map[string]any)
 	for name, p := range was {
 		before, _ := p.(map[string]any)
 		now, ok := is[name].(map[string]any)
@@ -87,8 +87,8 @@ func (c *comparison) properties(at string, old, new schema) {
 }
 
 // unknown compares what is said of members that have no schema of their own.
-func (c *comparison) unknown(at string, old, new schema) {
-	was, is := old["additionalProperties"], new["additionalProperties"]
+func (c *comparison) unknown(at string, old, latest schema) {
+	was, is := old["additionalProperties"], latest["additionalProperties"]
 	before, ok1 := was.(map[string]any)
 	now, ok2 := is.(map[string]any)
 	switch {
@@ -103,21 +103,22 @@ func (c *comparison) unknown(at string, old, new schema) {
 
 // rest holds that whatever else a schema demands is the same. Words are free,
 // and so are values added to a set that Outlink reads.
-func (c *comparison) rest(at string, old, new schema) {
-	keys := maps.Clone(old)
-	maps.Copy(keys, new)
+func (c *comparison) rest(at string, old, latest schema) {
+	keys := schema{}
+	maps.Copy(keys, old)
+	maps.Copy(keys, latest)
 	for key := range keys {
 		switch key {
 		case "type", "required", "properties", "items", "additionalProperties", "$ref", "$defs", "$schema", "$id",
 			"title", "description", "examples", "default", "deprecated":
 			continue
 		case "enum":
-			if c.input && old["enum"] != nil && subset(set(old["enum"]), set(new["enum"])) {
+			if c.input && old["enum"] != nil && subset(set(old["enum"]), set(latest["enum"])) {
 				continue
 			}
 		}
-		if !reflect.DeepEqual(bare(old[key]), bare(new[key])) {
-			c.say(at, "%s was %v and is %v", key, old[key], new[key])
+		if !reflect.DeepEqual(bare(old[key]), bare(latest[key])) {
+			c.say(at, "%s was %v and is %v", key, old[key], latest[key])
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -137,15 +138,11 @@ func pages(means string, status int, s schema) document {
 	}
 }
 
-// words is a name in words: DisableLink is "Disable link".
+var word = regexp.MustCompile(`[A-Z][a-z]+`)
+
+// words is a name in words: DisableLink is "Disable link", RedirectURL "Redirect URL".
 func words(name string) string {
-	var b strings.Builder
-	for i, r := range name {
-		if i > 0 && r >= 'A' && r <= 'Z' {
-			b.WriteByte(' ')
-			r += 'a' - 'A'
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
+	s := word.ReplaceAllStringFunc(name, func(w string) string { return " " + strings.ToLower(w) + " " })
+	s = strings.Join(strings.Fields(s), " ")
+	return strings.ToUpper(s[:1]) + s[1:]
 }
