@@ -38,6 +38,11 @@ test-cockroach: ## run the stores' suite on CockroachDB: COCKROACH_BINARY names 
 	@test -n "$$COCKROACH_BINARY$$OUTLINK_TEST_DATABASE_URL" || { echo "set COCKROACH_BINARY or OUTLINK_TEST_DATABASE_URL"; exit 1; }
 	$(GO) test -count=1 -v ./projections/cockroach
 
+.PHONY: contracts
+contracts: ## write schemas, examples, API documents and docs/reference anew from the Go types
+	$(GO) test ./domain -run TestEvents -update
+	$(GO) test ./internal/contract -skip TestSpectral -update
+
 .PHONY: bench
 bench: ## take the figures of bench/README.md anew
 	$(GO) test ./bench -run xxx -bench . -benchtime 1000x -count 5

@@ -22,7 +22,7 @@ var may = []struct {
 	{"commands/", []string{"outlink/domain"}, true},
 	{"projections/", []string{"outlink/domain", "outlink/projections"}, false},
 	{"workers/", []string{"outlink/domain", "outlink/commands", "outlink/projections", "outlink/workers"}, false},
-	{"internal/", []string{"outlink/domain", "outlink/commands", "outlink/projections", "outlink/workers", "outlink/internal"}, false},
+	{"internal/", []string{"outlink/domain", "outlink/commands", "outlink/projections", "outlink/workers", "outlink/internal", "outlink/docs"}, false},
 }
 
 func TestImportsRunOneWay(t *testing.T) {

@@ -44,8 +44,14 @@ type Door struct {
 // handler decodes one command and runs it.
 type handler func(ctx context.Context, s *Service, d Door, body []byte) (Outcome, *Header, error)
 
+// command is one entry of the contract: how it runs, and what it looks like.
+type command struct {
+	run  handler
+	zero any
+}
+
 // handlers is every command by name: the contract of all doors.
-var handlers = map[string]handler{
+var handlers = map[string]command{
 	"CreateOutgoingLink":  handle((*Service).CreateOutgoingLink),
 	"UpdateOutgoingLink":  handle((*Service).UpdateOutgoingLink),
 	"ReplaceClientSecret": handle((*Service).ReplaceClientSecret),
@@ -64,10 +70,14 @@ var handlers = map[string]handler{
 // Names lists the commands.
 func Names() []string { return slices.Sorted(maps.Keys(handlers)) }
 
+// Zero is an empty command, for whoever describes or decodes it; nil for a name
+// that no command has.
+func Zero(name string) any { return handlers[name].zero }
+
 // Run decodes a command, runs it, and remembers its answer. It is the one
 // handler behind all doors.
 func (s *Service) Run(ctx context.Context, name string, d Door, body []byte) (Outcome, error) {
-	run, ok := handlers[name]
+	c, ok := handlers[name]
 	if !ok {
 		return Outcome{}, domain.Errorf(domain.InvalidArgument, "unknown command %q; the commands are %s", clip(name), strings.Join(Names(), ", "))
 	}
@@ -87,7 +97,7 @@ func (s *Service) Run(ctx context.Context, name string, d Door, body []byte) (Ou
 			return s.again(ctx, name, id, *known)
 		}
 	}
-	out, h, err := run(ctx, s, d, body)
+	out, h, err := c.run(ctx, s, d, body)
 	if h == nil || id == uuid.Nil {
 		return out, err
 	}
@@ -128,9 +138,9 @@ type commanded[C any] interface {
 	header() *Header
 }
 
-// handle makes a handler of a command's method.
-func handle[C any, P commanded[C]](run func(*Service, context.Context, C) (Outcome, error)) handler {
-	return func(ctx context.Context, s *Service, d Door, body []byte) (Outcome, *Header, error) {
+// handle makes an entry of a command's method.
+func handle[C any, P commanded[C]](run func(*Service, context.Context, C) (Outcome, error)) command {
+	return command{zero: *new(C), run: func(ctx context.Context, s *Service, d Door, body []byte) (Outcome, *Header, error) {
 		var c C
 		if err := decode(body, &c); err != nil {
 			return Outcome{}, nil, err
@@ -151,7 +161,7 @@ func handle[C any, P commanded[C]](run func(*Service, context.Context, C) (Outco
 		}
 		out, err := run(s, ctx, c)
 		return out, h, err
-	}
+	}}
 }
 
 // admit refuses a clear secret where it would rest in a stream.

@@ -33,11 +33,8 @@ func (r GrantRef) key() domain.Key {
 type RequestRefresh struct {
 	Header
 	GrantRef
-	Generation uint64 `json:"generation,omitempty"`
-
-	// Resend the refresh token although an answer to it came that nobody could
-	// read. Where a provider rotates strictly, that may end the grant.
-	Resend bool `json:"resend,omitempty"`
+	Generation uint64 `json:"generation,omitempty"` // the one that the caller saw; 0: whichever is current
+	Resend     bool   `json:"resend,omitempty"`     // the refresh token, although an answer to it could not be read; where a provider rotates strictly, that may end the grant
 }
 
 // RequestRefresh records the wish; the refresh worker acts on it.

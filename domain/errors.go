@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 )
 
 // Code says what kind of failure an error is. The set is closed: callers decide
@@ -17,18 +18,18 @@ type Code string
 
 // The codes, in the order of the table below.
 const (
-	InvalidArgument         Code = "invalid_argument"
-	NotFound                Code = "not_found"
-	AlreadyExists           Code = "already_exists"
-	Conflict                Code = "conflict"
-	FailedPrecondition      Code = "failed_precondition"
-	ReauthorizationRequired Code = "reauthorization_required"
-	LinkDegraded            Code = "link_degraded"
-	PermissionDenied        Code = "permission_denied"
-	Unauthenticated         Code = "unauthenticated"
-	ResourceExhausted       Code = "resource_exhausted"
-	Unavailable             Code = "unavailable"
-	Internal                Code = "internal"
+	InvalidArgument         Code = "invalid_argument"         // it cannot be meant like this; change it
+	NotFound                Code = "not_found"                // there is no such thing
+	AlreadyExists           Code = "already_exists"           // the name or the id is taken
+	Conflict                Code = "conflict"                 // it changed meanwhile; read again and decide anew
+	FailedPrecondition      Code = "failed_precondition"      // not in its present state
+	ReauthorizationRequired Code = "reauthorization_required" // only a person's consent helps
+	LinkDegraded            Code = "link_degraded"            // the link's configuration, or its provider, is in trouble
+	PermissionDenied        Code = "permission_denied"        // not this caller
+	Unauthenticated         Code = "unauthenticated"          // nobody knows who is calling
+	ResourceExhausted       Code = "resource_exhausted"       // too much at once; later
+	Unavailable             Code = "unavailable"              // try again in a moment
+	Internal                Code = "internal"                 // a fault of Outlink; the node's log has the cause
 )
 
 // table is the one place where a code gets its HTTP status and the exit code of
@@ -47,6 +48,9 @@ var table = map[Code]struct{ http, exit int }{
 	Unavailable:             {503, 5},
 	Internal:                {500, 3},
 }
+
+// Codes lists the closed set.
+func Codes() []Code { return slices.Sorted(maps.Keys(table)) }
 
 // HTTPStatus is the status that reports c over HTTP.
 func (c Code) HTTPStatus() int { return table[c.known()].http }

@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -31,35 +30,6 @@ type API struct {
 	PublicURL string
 	Ready     func(ctx context.Context) error
 	Log       *slog.Logger
-}
-
-// Register adds the routes.
-func (a *API) Register(mux *http.ServeMux) {
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
-	mux.HandleFunc("GET /readyz", a.ready)
-	mux.HandleFunc("GET /oauth/start/{link}", a.start)
-	mux.HandleFunc("GET /oauth/callback/{link}", a.callback)
-	mux.HandleFunc("POST /api/v1/commands/{command}", a.command)
-	mux.HandleFunc("GET /api/v1/links", a.query("ListLinks", func(r *http.Request) any {
-		q := r.URL.Query()
-		limit, _ := strconv.Atoi(q.Get("limit"))
-		return map[string]any{"provider": q.Get("provider"), "status": q.Get("status"), "text": q.Get("text"), "health": q.Get("health"), "expiring_within": q.Get("expiring_within"), "after": q.Get("after"), "limit": limit, "min_sequence": minSequence(r)}
-	}))
-	mux.HandleFunc("GET /api/v1/counts", a.query("CountLinks", func(r *http.Request) any { return map[string]any{"min_sequence": minSequence(r)} }))
-	mux.HandleFunc("GET /api/v1/links/{link}", a.query("ShowLink", func(r *http.Request) any {
-		return map[string]any{"link": r.PathValue("link"), "min_sequence": minSequence(r)}
-	}))
-	mux.HandleFunc("GET /api/v1/links/{link}/grants", a.query("ListGrants", func(r *http.Request) any {
-		return map[string]any{"link_id": r.PathValue("link"), "after": r.URL.Query().Get("after"), "min_sequence": minSequence(r)}
-	}))
-	mux.HandleFunc("GET /api/v1/grants/{grant}/explanation", a.query("ExplainGrant", func(r *http.Request) any {
-		return map[string]any{"grant_id": r.PathValue("grant"), "min_sequence": minSequence(r)}
-	}))
-	mux.HandleFunc("GET /api/v1/providers", a.query("ListProviders", nil))
-	mux.HandleFunc("GET /api/v1/projections", a.query("ProjectionStatus", nil))
-	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
-		a.fail(w, domain.Errorf(domain.NotFound, "there is nothing at %s %s", r.Method, clip(r.URL.Path)))
-	})
 }
 
 // Protect refuses cross-site posts from browsers (they carry no bearer here) and
@@ -91,6 +61,8 @@ func ourHost(hostport, public string) bool {
 	return host == public || host == "localhost" || err == nil && ip.IsLoopback()
 }
 
+func live(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") }
+
 func (a *API) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
@@ -111,17 +83,6 @@ func (a *API) command(w http.ResponseWriter, r *http.Request) {
 	a.answer(w, out, err)
 }
 
-func (a *API) query(name string, body func(*http.Request) any) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		var raw []byte
-		if body != nil {
-			raw, _ = json.Marshal(body(r)) // strings and numbers
-		}
-		out, err := a.Queries.Run(r.Context(), name, raw)
-		a.answer(w, out, err)
-	}
-}
-
 func (a *API) answer(w http.ResponseWriter, out any, err error) {
 	if err != nil {
 		a.fail(w, err)
@@ -132,14 +93,14 @@ func (a *API) answer(w http.ResponseWriter, out any, err error) {
 	_ = json.NewEncoder(w).Encode(out)
 }
 
-// problem is an error as RFC 9457 wants it.
-type problem struct {
-	Type   string         `json:"type"`
-	Title  string         `json:"title"`
-	Status int            `json:"status"`
-	Detail string         `json:"detail"`
+// Problem is an error as RFC 9457 wants it.
+type Problem struct {
+	Type   string         `json:"type"`   // "about:blank": Code says what it is
+	Title  string         `json:"title"`  // the code, in words
+	Status int            `json:"status"` // of the HTTP answer
+	Detail string         `json:"detail"` // what was wrong, with what value, and what to do
 	Code   domain.Code    `json:"code"`
-	More   map[string]any `json:"details,omitempty"`
+	More   map[string]any `json:"details,omitempty"` // for programs
 }
 
 func (a *API) fail(w http.ResponseWriter, err error) {
@@ -150,15 +111,10 @@ func (a *API) fail(w http.ResponseWriter, err error) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(public.Code.HTTPStatus())
-	_ = json.NewEncoder(w).Encode(problem{
+	_ = json.NewEncoder(w).Encode(Problem{
 		Type: "about:blank", Title: strings.ReplaceAll(string(public.Code), "_", " "), Status: public.Code.HTTPStatus(),
 		Detail: public.Message, Code: public.Code, More: public.Details,
 	})
-}
-
-func minSequence(r *http.Request) uint64 {
-	n, _ := strconv.ParseUint(r.URL.Query().Get("min_sequence"), 10, 64)
-	return n
 }
 
 func clip(s string) string {

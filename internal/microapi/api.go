@@ -44,7 +44,7 @@ type API struct {
 // Info is what outlink.info answers: all that a client has to know.
 type Info struct {
 	Namespace string   `json:"namespace"`
-	Version   string   `json:"version"`
+	Version   string   `json:"version"` // of the node that answers
 	CurveKey  string   `json:"curve_key"`
 	Commands  []string `json:"commands"`
 	Queries   []string `json:"queries"`

@@ -39,7 +39,14 @@ const maxWait = 5 * time.Second
 
 type handler func(ctx context.Context, s *Service, body []byte) (any, error)
 
-var handlers = map[string]handler{
+// query is one entry of the table: how it is answered, and what question and
+// answer look like.
+type query struct {
+	run              handler
+	question, answer any
+}
+
+var handlers = map[string]query{
 	"ListProviders":    answer((*Service).ListProviders),
 	"RedirectURL":      answer((*Service).RedirectURL),
 	"ListLinks":        answer((*Service).ListLinks),
@@ -54,17 +61,20 @@ var handlers = map[string]handler{
 // Names lists the queries.
 func Names() []string { return slices.Sorted(maps.Keys(handlers)) }
 
+// Zero is an empty question and its empty answer, for whoever describes them.
+func Zero(name string) (question, answer any) { return handlers[name].question, handlers[name].answer }
+
 // Run decodes a query and answers it.
 func (s *Service) Run(ctx context.Context, name string, body []byte) (any, error) {
-	h, ok := handlers[name]
+	q, ok := handlers[name]
 	if !ok {
 		return nil, domain.Errorf(domain.InvalidArgument, "unknown query; the queries are %s", strings.Join(Names(), ", "))
 	}
-	return h(ctx, s, body)
+	return q.run(ctx, s, body)
 }
 
-func answer[Q, A any](run func(*Service, context.Context, Q) (A, error)) handler {
-	return func(ctx context.Context, s *Service, body []byte) (any, error) {
+func answer[Q, A any](run func(*Service, context.Context, Q) (A, error)) query {
+	return query{question: *new(Q), answer: *new(A), run: func(ctx context.Context, s *Service, body []byte) (any, error) {
 		var q Q
 		if len(body) > 0 {
 			dec := json.NewDecoder(bytes.NewReader(body))
@@ -74,7 +84,7 @@ func answer[Q, A any](run func(*Service, context.Context, Q) (A, error)) handler
 			}
 		}
 		return run(s, ctx, q)
-	}
+	}}
 }
 
 // Freshness says which read model is new enough.

@@ -18,10 +18,10 @@ if ((${#missing[@]})); then
   fi
 fi
 
-if [[ -f peer/package.json && ! -d peer/node_modules ]]; then
+if [[ ! peer/node_modules/.package-lock.json -nt peer/package-lock.json ]]; then
   if command -v npm >/dev/null; then
     (cd peer && npm ci --silent --no-audit --no-fund)
   else
-    echo "npm is not installed, so the tests against oidc-provider are skipped"
+    echo "npm is not installed, so the tests with oidc-provider and spectral are skipped"
   fi
 fi

@@ -1,0 +1,167 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"outlink/domain"
+)
+
+// Route is one address of the API. The table of them is what is served and what
+// docs/reference/openapi.yaml is made from.
+type Route struct {
+	Method, Path string
+	ID           string // of the operation, unique
+	Tag          string
+	Summary      string
+	Means        string  // more than the summary; of a query its own doc comment says it
+	Query        string  // the query that answers; then Params are members of its question
+	Params       []Param // beyond these, a path or a query string says nothing
+	Media        string  // of a good answer; "" means JSON
+	Status       int     // of a good answer; 0 means 200
+
+	serve func(*API) http.HandlerFunc
+}
+
+// Param is a parameter of a path or of a query string.
+type Param struct {
+	Name   string
+	Member string // of the question, when it has another name there
+	Number bool
+	Means  string // for a route that asks no query
+}
+
+// Pattern is the route as http.ServeMux writes it.
+func (r Route) Pattern() string { return r.Method + " " + r.Path }
+
+// The tags, each with what it is about.
+var Tags = map[string]string{
+	"commands":      "What changes something.",
+	"queries":       "What the read model knows.",
+	"authorization": "Where a person's browser comes by.",
+	"probes":        "What a load balancer asks.",
+	"contracts":     "These descriptions.",
+}
+
+var fresh = Param{Name: "min_sequence", Number: true}
+
+// Routes are all addresses of the API.
+func Routes() []Route {
+	return []Route{{
+		Method: http.MethodGet, Path: "/livez", ID: "live", Tag: "probes", Media: "text/plain",
+		Summary: "Say that the process runs", Means: "It asks nothing of NATS or of the read model.",
+		serve: func(*API) http.HandlerFunc { return live },
+	}, {
+		Method: http.MethodGet, Path: "/readyz", ID: "ready", Tag: "probes", Media: "text/plain",
+		Summary: "Say whether requests can be served", Means: "It asks the log and the read model, and answers within two seconds.",
+		serve: func(a *API) http.HandlerFunc { return a.ready },
+	}, {
+		Method: http.MethodGet, Path: "/oauth/start/{link}", ID: "startAuthorization", Tag: "authorization", Media: "text/html", Status: http.StatusSeeOther,
+		Summary: "Send a person to the provider", Means: "This is the authorization_url of BeginAuthorization: it leaves a cookie and redirects to the provider.",
+		Params: []Param{{Name: "link", Means: "the link's id"}, {Name: "ticket", Means: "as BeginAuthorization gave it"}},
+		serve:  func(a *API) http.HandlerFunc { return a.start },
+	}, {
+		Method: http.MethodGet, Path: "/oauth/callback/{link}", ID: "completeAuthorization", Tag: "authorization", Media: "text/html",
+		Summary: "Take a provider's answer", Means: "This is a link's redirect URL (RFC 6749 section 4.1.2). It needs the cookie of the browser that began.",
+		Params: []Param{
+			{Name: "link", Means: "the link's id"}, {Name: "state", Means: "as it was sent to the provider"}, {Name: "code", Means: "the authorization code"},
+			{Name: "iss", Means: "the provider's issuer (RFC 9207)"}, {Name: "error", Means: "an OAuth error code instead of a code"},
+		},
+		serve: func(a *API) http.HandlerFunc { return a.callback },
+	}, {
+		Method: http.MethodPost, Path: "/api/v1/commands/{command}", ID: "command", Tag: "commands",
+		serve: func(a *API) http.HandlerFunc { return a.command },
+	}, {
+		Method: http.MethodGet, Path: "/api/v1/links", ID: "listLinks", Tag: "queries", Query: "ListLinks", Summary: "List links",
+		Params: []Param{
+			{Name: "provider"}, {Name: "status"}, {Name: "text"}, {Name: "health"}, {Name: "expiring_within"}, {Name: "after"},
+			{Name: "limit", Number: true}, fresh,
+		},
+	}, {
+		Method: http.MethodGet, Path: "/api/v1/counts", ID: "countLinks", Tag: "queries", Query: "CountLinks", Summary: "Count links",
+		Params: []Param{fresh},
+	}, {
+		Method: http.MethodGet, Path: "/api/v1/links/{link}", ID: "showLink", Tag: "queries", Query: "ShowLink", Summary: "Show a link",
+		Params: []Param{{Name: "link"}, fresh},
+	}, {
+		Method: http.MethodGet, Path: "/api/v1/links/{link}/grants", ID: "listGrants", Tag: "queries", Query: "ListGrants", Summary: "List a link's grants",
+		Params: []Param{{Name: "link", Member: "link_id"}, {Name: "after"}, fresh},
+	}, {
+		Method: http.MethodGet, Path: "/api/v1/grants/{grant}/explanation", ID: "explainGrant", Tag: "queries", Query: "ExplainGrant", Summary: "Explain a grant",
+		Params: []Param{{Name: "grant", Member: "grant_id"}, fresh},
+	}, {
+		Method: http.MethodGet, Path: "/api/v1/providers", ID: "listProviders", Tag: "queries", Query: "ListProviders", Summary: "List providers",
+	}, {
+		Method: http.MethodGet, Path: "/api/v1/projections", ID: "projectionStatus", Tag: "queries", Query: "ProjectionStatus", Summary: "Show the projections",
+	}, {
+		Method: http.MethodGet, Path: "/openapi.yaml", ID: "openapi", Tag: "contracts", Media: "application/yaml",
+		Summary: "Describe the HTTP API", Means: "OpenAPI 3.1: this document.",
+		serve: func(*API) http.HandlerFunc { return document("openapi.yaml") },
+	}, {
+		Method: http.MethodGet, Path: "/asyncapi.yaml", ID: "asyncapi", Tag: "contracts", Media: "application/yaml",
+		Summary: "Describe the NATS API", Means: "AsyncAPI 3.0: the subjects of commands, queries, tokens, events and notices.",
+		serve: func(*API) http.HandlerFunc { return document("asyncapi.yaml") },
+	}, {
+		Method: http.MethodGet, Path: "/schemas/{name}", ID: "schema", Tag: "contracts", Media: "application/schema+json",
+		Summary: "Give one JSON Schema", Means: "JSON Schema, draft 2020-12, of a command, an event, an outcome or whatever else is sent.",
+		Params: []Param{{Name: "name", Means: `the schema's file, such as "outlink.command.DisableLink.v1.json"`}},
+		serve:  func(a *API) http.HandlerFunc { return a.schema },
+	}}
+}
+
+// Mux is what routes are added to.
+type Mux interface {
+	HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request))
+}
+
+// Register adds the routes.
+func (a *API) Register(mux Mux) {
+	for _, r := range Routes() {
+		if r.Query != "" {
+			mux.HandleFunc(r.Pattern(), a.query(r))
+			continue
+		}
+		mux.HandleFunc(r.Pattern(), r.serve(a))
+	}
+	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
+		a.fail(w, domain.Errorf(domain.NotFound, "there is nothing at %s %s", r.Method, clip(r.URL.Path)))
+	})
+}
+
+// query answers a route by its query.
+func (a *API) query(route Route) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		raw, _ := json.Marshal(route.question(r)) // strings and numbers
+		out, err := a.Queries.Run(r.Context(), route.Query, raw)
+		a.answer(w, out, err)
+	}
+}
+
+// question is what the query is asked; what is missing or no number is left out.
+func (r Route) question(from *http.Request) map[string]any {
+	q := map[string]any{}
+	for _, p := range r.Params {
+		value := from.PathValue(p.Name)
+		if value == "" {
+			value = from.URL.Query().Get(p.Name)
+		}
+		if value == "" {
+			continue
+		}
+		if !p.Number {
+			q[p.InQuestion()] = value
+		} else if n, err := strconv.ParseInt(value, 10, 64); err == nil {
+			q[p.InQuestion()] = n
+		}
+	}
+	return q
+}
+
+// InQuestion is the parameter's name in the question.
+func (p Param) InQuestion() string {
+	if p.Member != "" {
+		return p.Member
+	}
+	return p.Name
+}
