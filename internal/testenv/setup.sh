@@ -18,10 +18,11 @@ if ((${#missing[@]})); then
   fi
 fi
 
-if [[ -f peer/package.json && ! -d peer/node_modules ]]; then
+# npm notes in node_modules what it installed: older than the lock file, it is stale.
+if [[ ! -f peer/node_modules/.package-lock.json || peer/package-lock.json -nt peer/node_modules/.package-lock.json ]]; then
   if command -v npm >/dev/null; then
     (cd peer && npm ci --silent --no-audit --no-fund)
   else
-    echo "npm is not installed, so the tests against oidc-provider are skipped"
+    echo "npm is not installed, so the tests against oidc-provider and with Node are skipped"
   fi
 fi

@@ -11,7 +11,6 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"path/filepath"
-	"testing"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,6 +25,18 @@ import (
 	"outlink/internal/natsd"
 	"outlink/internal/node"
 )
+
+// T is what is needed of a test, a benchmark, or a program that shows something:
+// *testing.T, *testing.B and testing.TB are such.
+type T interface {
+	Helper()
+	Context() context.Context
+	TempDir() string
+	Cleanup(f func())
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
 
 // startup is how long the parts may take to come up, on a busy machine.
 const startup = time.Minute
@@ -45,13 +56,13 @@ type Options struct {
 }
 
 // Start starts an installation.
-func Start(t testing.TB) *Outlink {
+func Start(t T) *Outlink {
 	t.Helper()
 	return StartWith(t, Options{})
 }
 
 // StartWith starts an installation that differs from the usual one.
-func StartWith(t testing.TB, o Options) *Outlink {
+func StartWith(t T, o Options) *Outlink {
 	t.Helper()
 	if o.TokenLifetime == 0 {
 		o.TokenLifetime = time.Hour
@@ -77,7 +88,7 @@ func StartWith(t testing.TB, o Options) *Outlink {
 	return out
 }
 
-func (o *Outlink) startProvider(t testing.TB, dir string, options Options) {
+func (o *Outlink) startProvider(t T, dir string, options Options) {
 	t.Helper()
 	p, err := demoprovider.Start(t.Context(), demoprovider.Options{
 		Addr: "127.0.0.1:0", ClientID: clientID, ClientSecret: o.secret, AccessTokenLifetime: options.TokenLifetime,
@@ -91,7 +102,7 @@ func (o *Outlink) startProvider(t testing.TB, dir string, options Options) {
 }
 
 // runNode runs a node with every role until the test's end.
-func runNode(t testing.TB, dir, url string, log *slog.Logger) {
+func runNode(t T, dir, url string, log *slog.Logger) {
 	t.Helper()
 	n, err := node.Open(t.Context(), node.Config{
 		Namespace: bus.DefaultNamespace, NATS: url, Database: "sqlite:" + filepath.Join(dir, "read.db"),
@@ -144,7 +155,7 @@ func (o *Outlink) ClientSecret() domain.SecretInput { return domain.SecretInput{
 
 // Link creates a link of a name and authorizes it for the subject "default". It
 // returns the link's id.
-func (o *Outlink) Link(t testing.TB, name string) uuid.UUID {
+func (o *Outlink) Link(t T, name string) uuid.UUID {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startup)
 	defer cancel()
@@ -158,7 +169,7 @@ func (o *Outlink) Link(t testing.TB, name string) uuid.UUID {
 
 // Authorize consents to a link as the provider's user, for a subject; "" means
 // "default".
-func (o *Outlink) Authorize(t testing.TB, id uuid.UUID, subject string) {
+func (o *Outlink) Authorize(t T, id uuid.UUID, subject string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startup)
 	defer cancel()
