@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -36,5 +38,28 @@ func TestNodeClient(t *testing.T) {
 	d.interrupt()
 	if log := d.err.String(); strings.Contains(log, secret) || strings.Contains(log, refresh) {
 		t.Error("a secret is in the binary's log")
+	}
+}
+
+// What docs/clients.md shows of Node is what runs here.
+func TestClientsPageShowsWhatRuns(t *testing.T) {
+	page, err := os.ReadFile("../../docs/clients.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script, err := os.ReadFile("../../internal/testenv/peer/client.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```js\n(.*?)```").FindAllSubmatch(page, -1)
+	if len(blocks) == 0 {
+		t.Fatal("the page shows nothing")
+	}
+	for _, b := range blocks {
+		for line := range strings.Lines(string(b[1])) {
+			if !strings.Contains(string(script), line) {
+				t.Errorf("client.mjs has no line %q", line)
+			}
+		}
 	}
 }

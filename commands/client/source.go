@@ -49,6 +49,7 @@ type source struct {
 	kept     Token
 	until    time.Time
 	reported time.Time
+	refused  uint64 // generation of the token that was reported last
 }
 
 func newSource(c Client, link uuid.UUID, subject string) *source {
@@ -98,7 +99,7 @@ func (s *source) replace(ctx context.Context, refused Token) (newer Token, ok bo
 	if err != nil {
 		return Token{}, false
 	}
-	s.reported, s.until = time.Now(), time.Time{}
+	s.reported, s.refused = time.Now(), refused.Generation
 	newer, err = s.renewed(ctx, refused.Generation, out.Sequence)
 	return newer, err == nil && newer.Generation > refused.Generation
 }
@@ -121,6 +122,9 @@ func (s *source) fetch(ctx context.Context, after uint64) (Token, error) {
 	if err != nil {
 		return Token{}, err
 	}
-	s.kept, s.until = t, t.ExpiresAt.Add(-min(margin, time.Until(t.ExpiresAt)/4))
+	s.kept, s.until = t, time.Time{} // a refused one is used while there is no other, and asked for each time
+	if t.Generation > s.refused {
+		s.until = t.ExpiresAt.Add(-min(margin, time.Until(t.ExpiresAt)/4))
+	}
 	return t, nil
 }
