@@ -18,7 +18,8 @@ var may = []struct {
 	pure   bool
 }{
 	{"domain/", []string{"outlink/domain"}, true},
-	{"commands/client/", []string{"outlink/domain"}, false},
+	{"commands/client/outlinktest/", []string{"outlink/domain", "outlink/commands", "outlink/internal"}, false},
+	{"commands/client/", []string{"outlink/domain", "outlink/commands"}, false},
 	{"commands/", []string{"outlink/domain"}, true},
 	{"projections/", []string{"outlink/domain", "outlink/projections"}, false},
 	{"workers/", []string{"outlink/domain", "outlink/commands", "outlink/projections", "outlink/workers"}, false},
@@ -79,7 +80,7 @@ func TestForbiddenImports(t *testing.T) {
 		"domain/grant/grant.go":     "outlink/commands",
 		"domain/link/link.go":       "github.com/nats-io/nats.go",
 		"commands/service.go":       "outlink/projections",
-		"commands/client/client.go": "outlink/commands",
+		"commands/client/client.go": "outlink/internal/bus",
 		"projections/engine.go":     "outlink/internal/bus",
 		"workers/refresh/worker.go": "outlink/internal/oauth",
 		"internal/eventlog/log.go":  "outlink/cmd/outlink",

@@ -154,7 +154,7 @@ func (a *app) with(cmd *cobra.Command, f func(ctx context.Context, c client.Clie
 	defer nc.Close()
 	ctx, cancel := context.WithTimeout(cmd.Context(), a.timeout)
 	defer cancel()
-	return f(ctx, client.Client{NC: nc, Namespace: a.namespace})
+	return f(ctx, client.New(nc, a.namespace))
 }
 
 func (a *app) version() *cobra.Command {

@@ -1,29 +1,36 @@
 // Package client is the Go client of Outlink: it sends commands and queries over
-// NATS and fetches access tokens.
+// NATS, fetches access tokens, and follows the event log.
 //
 // Secrets in commands are sealed to the namespace's curve key before they leave
-// this process. Errors of the service come back as *domain.Error.
+// this process; there is no way to send one in clear. Errors of the service come
+// back as *domain.Error, for errors.As and [domain.CodeOf], with their details.
 package client
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/micro"
-	"github.com/nats-io/nkeys"
-
-	"outlink/domain"
 )
 
-// Client talks to one namespace. All fields are required.
+// Client talks to one namespace. [New] makes one; a literal works too and asks
+// for the namespace's curve key anew for every secret that it seals. Copies
+// share what they have learned, and all may be used at once.
 type Client struct {
 	NC        *nats.Conn
 	Namespace string
+
+	key *curveKey
+}
+
+// New makes a client on a connection that stays the caller's. An empty namespace
+// means "outlink".
+func New(nc *nats.Conn, namespace string) Client {
+	if namespace == "" {
+		namespace = "outlink"
+	}
+	return Client{NC: nc, Namespace: namespace, key: &curveKey{}}
 }
 
 // Info is what a namespace says of itself.
@@ -38,18 +45,19 @@ type Info struct {
 // Info asks the namespace.
 func (c Client) Info(ctx context.Context) (Info, error) {
 	var info Info
-	return info, c.request(ctx, c.Namespace+".info", nil, &info)
+	return info, c.ask(ctx, c.Namespace+".info", nil, &info)
 }
 
-// Do runs a command: a struct of package commands, or anything that encodes to
-// the same JSON. The outcome goes into out.
+// Do sends a command once, by its name: a struct of package commands, or anything
+// that encodes to the same JSON. The outcome goes into out. The typed methods,
+// such as [Client.CreateOutgoingLink], also seal secrets and try again.
 func (c Client) Do(ctx context.Context, command string, body, out any) error {
-	return c.request(ctx, c.Namespace+".command."+command, body, out)
+	return c.ask(ctx, c.Namespace+".command."+command, body, out)
 }
 
 // Query asks the read model.
 func (c Client) Query(ctx context.Context, query string, body, out any) error {
-	return c.request(ctx, c.Namespace+".query."+query, body, out)
+	return c.ask(ctx, c.Namespace+".query."+query, body, out)
 }
 
 // Token is an access token. It holds the token in clear: do not log it.
@@ -64,64 +72,18 @@ type Token struct {
 // Token fetches an access token that lives at least minTTL, if the provider
 // gives such; 0 means 30 s. An empty subject means "default".
 func (c Client) Token(ctx context.Context, link uuid.UUID, subject string, minTTL time.Duration) (Token, error) {
-	q := map[string]string{"subject": subject}
+	return c.token(ctx, link, tokenRequest{Subject: subject}, minTTL)
+}
+
+type tokenRequest struct {
+	Subject     string `json:"subject,omitempty"`
+	MinTTL      string `json:"min_ttl,omitempty"`
+	MinSequence uint64 `json:"min_sequence,omitempty"` // of an event that the answer knows of
+}
+
+func (c Client) token(ctx context.Context, link uuid.UUID, q tokenRequest, minTTL time.Duration) (t Token, err error) {
 	if minTTL > 0 {
-		q["min_ttl"] = minTTL.String()
+		q.MinTTL = minTTL.String()
 	}
-	var t Token
-	return t, c.request(ctx, c.Namespace+".token.get."+link.String(), q, &t)
-}
-
-// Seal seals a secret to the namespace.
-func (c Client) Seal(ctx context.Context, secret domain.Secret) (domain.SecretInput, error) {
-	if secret.IsZero() {
-		return domain.SecretInput{}, nil
-	}
-	info, err := c.Info(ctx)
-	if err != nil {
-		return domain.SecretInput{}, err
-	}
-	own, err := nkeys.CreateCurveKeys()
-	if err != nil {
-		return domain.SecretInput{}, err
-	}
-	from, err := own.PublicKey()
-	if err != nil {
-		return domain.SecretInput{}, err
-	}
-	box, err := own.Seal([]byte(secret.Reveal()), info.CurveKey)
-	if err != nil {
-		return domain.SecretInput{}, fmt.Errorf("seal to curve key %s: %w", info.CurveKey, err)
-	}
-	return domain.SecretInput{Sealed: &domain.Sealed{From: from, Ciphertext: box}}, nil
-}
-
-func (c Client) request(ctx context.Context, subject string, body, out any) error {
-	var data []byte
-	if body != nil {
-		var err error
-		if data, err = json.Marshal(body); err != nil {
-			return fmt.Errorf("encode the request to %s: %w", subject, err)
-		}
-	}
-	msg, err := c.NC.RequestWithContext(ctx, subject, data)
-	switch {
-	case errors.Is(err, nats.ErrNoResponders):
-		return domain.Errorf(domain.Unavailable, "nobody answers %s; is a node with that role running, in namespace %q?", subject, c.Namespace)
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
-		return domain.Errorf(domain.Unavailable, "%s did not answer in time", subject)
-	case err != nil:
-		return fmt.Errorf("request %s: %w", subject, err)
-	}
-	if msg.Header.Get(micro.ErrorCodeHeader) != "" {
-		e := &domain.Error{}
-		if json.Unmarshal(msg.Data, e) != nil || e.Code == "" {
-			e = domain.Errorf(domain.Internal, "%s", msg.Header.Get(micro.ErrorHeader))
-		}
-		return e
-	}
-	if err := json.Unmarshal(msg.Data, out); err != nil {
-		return fmt.Errorf("decode the answer of %s: %w", subject, err)
-	}
-	return nil
+	return t, c.ask(ctx, c.Namespace+".token.get."+link.String(), q, &t)
 }

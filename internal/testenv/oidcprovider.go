@@ -115,22 +115,32 @@ func run(t testing.TB, cmd *exec.Cmd) string {
 	return strings.TrimSpace(line)
 }
 
-// nodeJS finds the program and the folder of the npm packages, one of which is
-// needed.
-func nodeJS(t testing.TB, needed string) (string, string) {
+// NodeClient is a program in Node that uses Outlink over NATS, ready to run
+// with the environment that client.mjs asks for.
+func NodeClient(t testing.TB, env ...string) *exec.Cmd {
+	t.Helper()
+	node, dir := nodeJS(t, "@nats-io/transport-node")
+	cmd := exec.CommandContext(t.Context(), node, "client.mjs")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	return cmd
+}
+
+// nodeJS finds the program and the folder of the peer, in which a package must
+// be installed.
+func nodeJS(t testing.TB, uses string) (string, string) {
 	t.Helper()
 	_, file, _, _ := runtime.Caller(0)
 	dir := filepath.Join(filepath.Dir(file), "peer")
 	node, err := exec.LookPath("node")
 	if err == nil {
-		_, err = os.Stat(filepath.Join(dir, "node_modules", filepath.FromSlash(needed)))
+		_, err = os.Stat(filepath.Join(dir, "node_modules", filepath.FromSlash(uses)))
 	}
 	if err != nil {
 		missing := t.Skipf
 		if os.Getenv("CI") == "true" {
 			missing = t.Fatalf
 		}
-		missing("%s is not installed, run internal/testenv/setup.sh: %v", needed, err)
+		missing("%s is not installed, run internal/testenv/setup.sh: %v", uses, err)
 	}
 	return node, dir
 }

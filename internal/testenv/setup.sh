@@ -18,10 +18,11 @@ if ((${#missing[@]})); then
   fi
 fi
 
-if [[ ! peer/node_modules/.package-lock.json -nt peer/package-lock.json ]]; then
+# npm notes in node_modules what it installed: older than the lock file, it is stale.
+if [[ ! -f peer/node_modules/.package-lock.json || peer/package-lock.json -nt peer/node_modules/.package-lock.json ]]; then
   if command -v npm >/dev/null; then
     (cd peer && npm ci --silent --no-audit --no-fund)
   else
-    echo "npm is not installed, so the tests with oidc-provider and spectral are skipped"
+    echo "npm is not installed, so the tests with oidc-provider, Node and spectral are skipped"
   fi
 fi

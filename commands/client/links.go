@@ -1,0 +1,126 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"outlink/domain"
+	"outlink/domain/link"
+)
+
+// Link is a link as an event left it.
+type Link struct {
+	ID       uuid.UUID
+	Sequence uint64 // of that event, in the log
+	State    link.State
+}
+
+// WatchLinks calls handle with the list of links as it is now, once, in the order
+// of their last change; then with each link that changes, a deleted one among
+// them, until the context ends or handle returns an error, which it returns.
+//
+// It reads the log and needs no read model. At the start it costs one message of
+// about 2 KB for each link there ever was, deleted ones included, and the list
+// is held in memory; afterwards one message a change. What happens to grants is
+// not among the changes: see [Client.Subscribe].
+func (c Client) WatchLinks(ctx context.Context, handle func(context.Context, []Link) error) error {
+	subject := c.Namespace + ".events.link.>"
+	end, err := c.lastOf(ctx, subject)
+	if err != nil {
+		return err
+	}
+	list := []Link{}
+	if end == 0 {
+		if err := handle(ctx, list); err != nil {
+			return err
+		}
+	}
+	// In the order of the stream, so that begun anew in the middle of the list it
+	// goes on with every event after the last one, and misses none.
+	consumer := jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy}
+	return c.follow(ctx, "EVENTS", consumer, 0, func(m jetstream.Msg, sequence uint64) error {
+		l, err := c.link(ctx, m, sequence)
+		if err != nil {
+			return err
+		}
+		if sequence > end {
+			return handle(ctx, []Link{l})
+		}
+		if l.State.Status() != link.StatusDeleted {
+			list = append(list, l)
+		}
+		if sequence < end {
+			return nil
+		}
+		err, list = handle(ctx, list), nil
+		return err
+	})
+}
+
+// lastOf is the sequence of the last event on a subject; 0 for none.
+func (c Client) lastOf(ctx context.Context, subject string) (uint64, error) {
+	js, err := jetstream.New(c.NC)
+	if err != nil {
+		return 0, err
+	}
+	name := streamName(c.Namespace, "EVENTS")
+	stream, err := js.Stream(ctx, name)
+	if err != nil {
+		return 0, errors.Join(domain.Errorf(domain.Unavailable, "stream %s cannot be read: %v", name, err), err)
+	}
+	m, err := stream.GetLastMsgForSubject(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, errors.Join(domain.Errorf(domain.Unavailable, "stream %s cannot be read: %v", name, err), err)
+	}
+	return m.Sequence, nil
+}
+
+// link reads a link's state beside its event, or folds its history when a node
+// of another version wrote it.
+func (c Client) link(ctx context.Context, m jetstream.Msg, sequence uint64) (Link, error) {
+	r, err := record(m, sequence)
+	if err != nil {
+		return Link{}, err
+	}
+	l := Link{ID: r.Link, Sequence: sequence}
+	if v := m.Headers()["Outlink-State-Version"]; r.State == nil || len(v) == 0 || v[0] != fmt.Sprint(link.StateVersion) {
+		l.State, err = c.foldLink(ctx, r)
+		return l, err
+	}
+	if err := json.Unmarshal(r.State, &l.State); err != nil {
+		return l, fmt.Errorf("decode the state beside event %d: %w", sequence, err)
+	}
+	return l, nil
+}
+
+var errFolded = errors.New("folded")
+
+func (c Client) foldLink(ctx context.Context, last domain.Record) (s link.State, err error) {
+	only := jetstream.OrderedConsumerConfig{FilterSubjects: []string{c.Namespace + ".events.link." + last.Link.String()}}
+	err = c.follow(ctx, "EVENTS", only, 0, func(m jetstream.Msg, sequence uint64) error {
+		r, err := record(m, sequence)
+		if err != nil {
+			return err
+		}
+		e, err := link.Kinds.Decode(r.Type, r.Data)
+		if err != nil {
+			return fmt.Errorf("event %d: %w", sequence, err)
+		}
+		if s = link.Evolve(s, e); sequence >= last.Sequence {
+			return errFolded
+		}
+		return nil
+	})
+	if errors.Is(err, errFolded) {
+		err = nil
+	}
+	return s, err
+}
