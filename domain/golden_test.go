@@ -60,7 +60,7 @@ var (
 			ConsentEndsAt: at.Add(24 * time.Hour), ClientID: "client", Fallback: true,
 		},
 		grant.FallbackKept{Attempt: id, Generation: 2, RefreshTokenHash: "0123456789abcdef", ReceivedAt: at, At: at},
-		grant.RefreshRequested{Generation: 2, Reason: "a reader needs a token", At: at},
+		grant.RefreshRequested{Generation: 2, Reason: "a reader needs a token", Rejected: true, Resend: true, At: at},
 		grant.RefreshStarted{Attempt: id, Generation: 2, Node: "n1", Boot: id, Journal: id, LeaseSeconds: 240, TakeoverOf: id, At: at},
 		grant.RefreshDeferred{Attempt: id, Reason: grant.RateLimited, ProviderCode: "slow_down", HTTPStatus: 429, Requests: 2, Unknown: 1, RetryAt: at.Add(time.Minute), At: at},
 		grant.RefreshUnreadable{Attempt: id, HTTPStatus: 200, Problem: "the answer is successful and cannot be read", At: at},

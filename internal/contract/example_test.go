@@ -63,7 +63,7 @@ var commandExamples = map[string]any{
 		Header: header, Link: theLink, Subject: "default", RefreshToken: sealed, AccessToken: sealed, TokenType: "Bearer",
 		Scopes: []string{"a", "b"}, ExpiresAt: at.Add(time.Hour),
 	},
-	"RequestRefresh":      commands.RequestRefresh{Header: header, GrantRef: which, Generation: 2},
+	"RequestRefresh":      commands.RequestRefresh{Header: header, GrantRef: which, Generation: 2, Resend: true},
 	"ReportTokenRejected": commands.ReportTokenRejected{Header: header, GrantRef: commands.GrantRef{Link: theLink, Grant: id}, Generation: 2},
 	"SuspendGrant":        commands.SuspendGrant{Header: header, GrantRef: which},
 	"ResumeGrant":         commands.ResumeGrant{Header: header, GrantRef: which},
