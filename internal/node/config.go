@@ -32,6 +32,7 @@ func Roles() []string {
 type Config struct {
 	Namespace       bus.Namespace
 	NATS            string         // URL of the NATS server or cluster
+	Access          bus.Access     // who this node is to NATS
 	Database        string         // postgres://… or cockroach's URL, or sqlite:PATH
 	HTTP            string         // host:port to listen on; port 0 chooses one
 	PublicURL       string         // where browsers reach this installation; empty: the HTTP address
