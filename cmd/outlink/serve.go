@@ -45,7 +45,7 @@ func (s *settings) flags(c *cobra.Command) {
 }
 
 func (s *settings) config(a *app) (node.Config, error) {
-	s.NATS, s.Namespace = a.server, bus.Namespace(a.namespace)
+	s.NATS, s.Access, s.Namespace = a.server, a.access, bus.Namespace(a.namespace)
 	for _, p := range s.prefixes {
 		prefix, err := netip.ParsePrefix(p)
 		if err != nil {

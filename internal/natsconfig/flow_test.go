@@ -29,6 +29,11 @@ func TestFlowWithRoles(t *testing.T) {
 	}
 }
 
+// The same in operator mode, where users are signed and not listed.
+func TestFlowWithCredentials(t *testing.T) {
+	flow(t, natsconfig.Installation.Operator, map[string][]string{natsconfig.RoleNode: node.Roles()})
+}
+
 func flow(t *testing.T, write generate, parts map[string][]string) {
 	l := lock(t, write)
 	l.migrate()

@@ -60,6 +60,9 @@ func (c Config) Check() error {
 	if c.NATS == "" {
 		add("nats: give the URL of the NATS server, such as nats://127.0.0.1:4222")
 	}
+	if err := c.Access.Check(); err != nil {
+		errs = append(errs, err)
+	}
 	if c.Database == "" {
 		add("database: give postgres://… (CockroachDB, PostgreSQL) or sqlite:PATH")
 	}
