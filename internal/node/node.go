@@ -98,7 +98,14 @@ func (n *Node) Close() {
 }
 
 // URL is where this node's HTTP server listens.
-func (n *Node) URL() string { return "http://" + n.listener.Addr().String() }
+func (n *Node) URL() string { return n.scheme() + "://" + n.listener.Addr().String() }
+
+func (n *Node) scheme() string {
+	if n.HTTPCert != "" {
+		return "https"
+	}
+	return "http"
+}
 
 func (n *Node) listen() (err error) {
 	if n.listener, err = net.Listen("tcp", n.HTTP); err != nil {
@@ -107,9 +114,9 @@ func (n *Node) listen() (err error) {
 	if n.PublicURL == "" {
 		// By name, because providers that refuse raw addresses exempt localhost.
 		_, port, _ := net.SplitHostPort(n.listener.Addr().String())
-		n.PublicURL = "http://localhost:" + port
+		n.PublicURL = n.scheme() + "://localhost:" + port
 	}
-	return nil
+	return n.secure()
 }
 
 func (n *Node) connect(context.Context) (err error) {
