@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) natsConfig() *cobra.Command {
-	var apps, readers []string
+	var apps, operators, readers []string
 	var out string
 	var operator bool
 	c := &cobra.Command{
@@ -30,7 +30,7 @@ the same directory, it keeps the keys that are there.`,
 			if out == "" {
 				return usage("--out: give a directory for the users' files")
 			}
-			i := natsconfig.Installation{Namespace: bus.Namespace(a.namespace), Apps: apps, Readers: map[string][]string{}}
+			i := natsconfig.Installation{Namespace: bus.Namespace(a.namespace), Apps: apps, Operators: operators, Readers: map[string][]string{}}
 			for _, r := range readers {
 				name, links, ok := strings.Cut(r, "=")
 				if !ok {
@@ -46,6 +46,7 @@ the same directory, it keeps the keys that are there.`,
 	}
 	f := c.Flags()
 	f.StringArrayVar(&apps, "app", nil, "account of an application that publishes commands; repeat it for more")
+	f.StringArrayVar(&operators, "operator", nil, "person who uses the command line; repeat it for more")
 	f.StringArrayVar(&readers, "reader", nil, "user that may fetch the tokens of some links: NAME=LINK,LINK; repeat it for more")
 	f.StringVar(&out, "out", "", "directory for the users' files, each with mode 0600")
 	f.BoolVar(&operator, "jwt", false, "for operator mode: accounts and users as signed JWTs")

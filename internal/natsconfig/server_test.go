@@ -72,7 +72,7 @@ func lock(t *testing.T, write generate) *locked {
 // generate writes the configuration, with the keys that there are.
 func (l *locked) generate(readers map[string][]string) {
 	l.t.Helper()
-	config, secrets, err := l.write(natsconfig.Installation{Namespace: namespace, Apps: []string{"crm"}, Readers: readers}, l.secrets)
+	config, secrets, err := l.write(natsconfig.Installation{Namespace: namespace, Apps: []string{"crm"}, Operators: []string{"alice"}, Readers: readers}, l.secrets)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -297,6 +297,22 @@ func (l *locked) eventually(ctx context.Context, typ string, times int) {
 	})
 	if !errors.Is(err, enough) {
 		l.t.Fatalf("%s is missing %d times: %v", typ, times, err)
+	}
+}
+
+// submit publishes a durable command.
+func (l *locked) submit(ctx context.Context, user, command string, body any) {
+	l.t.Helper()
+	js, err := jetstream.New(l.connect(user).Conn)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	b, err := json.Marshal(body)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if _, err := js.Publish(ctx, namespace.Submit(command), b); err != nil {
+		l.t.Fatal(err)
 	}
 }
 

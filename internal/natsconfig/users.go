@@ -16,6 +16,7 @@ import (
 type Installation struct {
 	Namespace bus.Namespace
 	Apps      []string            // accounts that publish commands, each with one user of its name
+	Operators []string            // people who use the command line, beside the user operator
 	Readers   map[string][]string // links by reader
 }
 
@@ -66,7 +67,7 @@ func (i Installation) Check() error {
 
 // callers are the names of users that the installation adds to the roles.
 func (i Installation) callers() []string {
-	return append(slices.Sorted(maps.Keys(i.Readers)), i.Apps...)
+	return slices.Concat(slices.Sorted(maps.Keys(i.Readers)), i.Operators, i.Apps)
 }
 
 // users is everyone, each with its own inbox.
@@ -80,6 +81,9 @@ func (i Installation) users() []user {
 	roles := table(i.Namespace, callers)
 	for _, role := range slices.Sorted(maps.Keys(roles)) {
 		add(role, accountOutlink, roles[role])
+	}
+	for _, name := range i.Operators {
+		add(name, accountOutlink, roles[RoleOperator])
 	}
 	for _, name := range slices.Sorted(maps.Keys(i.Readers)) {
 		add(name, accountOutlink, reader(i.Namespace, i.Readers[name]))
