@@ -81,7 +81,7 @@ func (a *app) writeNATSConfig(i natsconfig.Installation, out string, operator bo
 // keyFiles are the keys that are in a directory already.
 func keyFiles(dir string) ([]natsconfig.File, error) {
 	var files []natsconfig.File
-	for _, pattern := range []string{"*.nk", "*.creds"} {
+	for _, pattern := range []string{"*.nk", "*.creds", "*.jwt"} {
 		paths, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {
 			return nil, err

