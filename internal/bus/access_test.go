@@ -21,7 +21,7 @@ func TestAccessInbox(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"billing.nk", "my.old.nk"} {
+	for _, name := range []string{"billing.nk", "my.old.nk", "crm.creds"} {
 		if err := os.WriteFile(filepath.Join(dir, name), seed, 0o600); err != nil {
 			t.Fatal(err)
 		}
