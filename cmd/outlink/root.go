@@ -28,6 +28,7 @@ type app struct {
 	err    io.Writer // all else
 
 	server    string
+	access    bus.Access
 	namespace string
 	output    string
 	actor     string
@@ -93,11 +94,17 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err.Error()) })
 	f := root.PersistentFlags()
 	f.StringVar(&a.server, "server", "nats://127.0.0.1:4222", "URL of the NATS server")
+	f.StringVar(&a.access.Creds, "nats-creds", "", "file with this user's credentials for NATS")
+	f.StringVar(&a.access.NKey, "nats-nkey", "", "file with this user's nkey seed for NATS")
+	f.StringVar(&a.access.CA, "tls-ca", "", "PEM file of the authority that signed the NATS server's certificate")
+	f.StringVar(&a.access.Cert, "tls-cert", "", "PEM file of the client certificate for NATS")
+	f.StringVar(&a.access.Key, "tls-key", "", "PEM file of the client certificate's key")
+	f.StringVar(&a.access.Inbox, "inbox-prefix", "", "prefix of reply subjects (default: _INBOX_ and the name of the creds or nkey file)")
 	f.StringVar(&a.namespace, "namespace", string(bus.DefaultNamespace), "namespace of the installation")
 	f.StringVarP(&a.output, "output", "o", "table", "table, json or jsonl")
 	f.StringVar(&a.actor, "actor", "", "who you are, for the event log (default: the user's name)")
 	f.DurationVar(&a.timeout, "timeout", 30*time.Second, "how long to wait for an answer")
-	root.AddCommand(a.dev(), a.serve(), a.migrate(), a.healthcheck(), a.version(),
+	root.AddCommand(a.dev(), a.serve(), a.migrate(), a.natsConfig(), a.healthcheck(), a.version(),
 		a.providerCommands(), a.linkCommands(), a.grantCommands(), a.tokenCommands(), a.eventCommands(), a.projectionCommands(), a.schemaCommands())
 	return root
 }
@@ -138,11 +145,23 @@ func one(what string) cobra.PositionalArgs {
 }
 
 func (a *app) connect() (*nats.Conn, error) {
-	nc, err := nats.Connect(a.server, nats.Name("outlink command line"), nats.Timeout(5*time.Second))
+	options, err := a.access.Options()
+	if err != nil {
+		return nil, usage(err.Error())
+	}
+	nc, err := nats.Connect(a.server, append(options, nats.Name("outlink command line"), nats.Timeout(5*time.Second), nats.ErrorHandler(a.refused))...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s: %w; give --server or OUTLINK_SERVER", a.server, err)
 	}
 	return nc, nil
+}
+
+// refused says what the server did not allow, which a command would only see as
+// an answer that never comes.
+func (a *app) refused(_ *nats.Conn, _ *nats.Subscription, err error) {
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		fmt.Fprintf(a.err, "outlink: %v\n", err)
+	}
 }
 
 // with connects, and gives f a client and a context with the time limit.

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -31,6 +34,9 @@ func (s *settings) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&s.Database, "database", "sqlite:outlink.db", "the read model: postgres://… (CockroachDB, PostgreSQL) or sqlite:PATH")
 	f.StringVar(&s.HTTP, "http", "127.0.0.1:8480", "HTTP address")
+	f.StringVar(&s.HTTPCert, "http-tls-cert", "", "PEM file of the certificate for HTTPS")
+	f.StringVar(&s.HTTPKey, "http-tls-key", "", "PEM file of the certificate's key")
+	f.StringVar(&s.HTTPClientCA, "http-tls-client-ca", "", "PEM file of the authority whose certificate every HTTP client must have")
 	f.StringVar(&s.PublicURL, "public-url", "", "where browsers reach this installation, such as https://outlink.example.com")
 	f.StringVar(&s.KEKFile, "kek-file", "kek.json", "key encryption key: a Tink keyset in JSON, mode 0600")
 	f.StringVar(&s.JournalDir, "journal", "journal", "directory where answers of providers wait for the log; on a disk that outlives the process, one for each node")
@@ -45,7 +51,7 @@ func (s *settings) flags(c *cobra.Command) {
 }
 
 func (s *settings) config(a *app) (node.Config, error) {
-	s.NATS, s.Namespace = a.server, bus.Namespace(a.namespace)
+	s.NATS, s.Access, s.Namespace = a.server, a.access, bus.Namespace(a.namespace)
 	for _, p := range s.prefixes {
 		prefix, err := netip.ParsePrefix(p)
 		if err != nil {
@@ -112,15 +118,19 @@ func (a *app) migrate() *cobra.Command {
 }
 
 func (a *app) healthcheck() *cobra.Command {
-	var address string
+	var address, cert, key string
 	c := &cobra.Command{Use: "healthcheck", Short: "Exit 0 when the node on this machine is ready", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		ctx, cancel := context.WithTimeout(cmd.Context(), 5*time.Second)
 		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/readyz", nil)
+		scheme, client, err := healthClient(cert, key)
+		if err != nil {
+			return usage(err.Error())
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+address+"/readyz", nil)
 		if err != nil {
 			return usage(fmt.Sprintf("--http %q is no address", address))
 		}
-		res, err := http.DefaultClient.Do(req)
+		res, err := client.Do(req)
 		if err != nil {
 			return fmt.Errorf("the node does not answer: %w", err)
 		}
@@ -132,5 +142,30 @@ func (a *app) healthcheck() *cobra.Command {
 		return nil
 	}}
 	c.Flags().StringVar(&address, "http", "127.0.0.1:8480", "HTTP address of the node")
+	c.Flags().StringVar(&cert, "http-tls-cert", "", "PEM file of the node's certificate for HTTPS")
+	c.Flags().StringVar(&key, "http-tls-key", "", "PEM file of the certificate's key")
 	return c
+}
+
+// healthClient expects exactly the node's own certificate, which seldom names
+// this machine's loopback address, and shows the same one.
+func healthClient(cert, key string) (scheme string, c *http.Client, err error) {
+	if cert == "" {
+		return "http", http.DefaultClient, nil
+	}
+	own, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return "", nil, fmt.Errorf("read --http-tls-cert and --http-tls-key: %w", err)
+	}
+	config := &tls.Config{
+		Certificates: []tls.Certificate{own}, MinVersion: tls.VersionTLS12,
+		InsecureSkipVerify: true, // VerifyConnection is stricter
+		VerifyConnection: func(s tls.ConnectionState) error {
+			if !bytes.Equal(s.PeerCertificates[0].Raw, own.Certificate[0]) {
+				return errors.New("the server's certificate is not the node's")
+			}
+			return nil
+		},
+	}
+	return "https", &http.Client{Transport: &http.Transport{TLSClientConfig: config}}, nil
 }

@@ -179,7 +179,7 @@ func (s *server) info(context.Context, string, micro.Request) (any, error) {
 }
 
 func (s *server) command(ctx context.Context, name string, r micro.Request) (any, error) {
-	return s.Commands.Run(ctx, name, commands.Door{Traceparent: r.Headers().Get("traceparent")}, r.Data())
+	return s.Commands.Run(ctx, name, commands.Door{Actor: caller(r), Traceparent: r.Headers().Get("traceparent")}, r.Data())
 }
 
 func (s *server) query(ctx context.Context, name string, r micro.Request) (any, error) {

@@ -32,8 +32,12 @@ func Roles() []string {
 type Config struct {
 	Namespace       bus.Namespace
 	NATS            string         // URL of the NATS server or cluster
+	Access          bus.Access     // who this node is to NATS
 	Database        string         // postgres://… or cockroach's URL, or sqlite:PATH
 	HTTP            string         // host:port to listen on; port 0 chooses one
+	HTTPCert        string         // PEM file: then HTTP is over TLS
+	HTTPKey         string         // PEM file: the certificate's key
+	HTTPClientCA    string         // PEM file: then HTTP clients need a certificate that it signed
 	PublicURL       string         // where browsers reach this installation; empty: the HTTP address
 	KEKFile         string         // Tink keyset in JSON, mode 0600
 	JournalDir      string         // where answers wait for the log; on a disk that outlives the process, and no other node's
@@ -58,6 +62,12 @@ func (c Config) Check() error {
 	}
 	if c.NATS == "" {
 		add("nats: give the URL of the NATS server, such as nats://127.0.0.1:4222")
+	}
+	if err := c.Access.Check(); err != nil {
+		errs = append(errs, err)
+	}
+	if (c.HTTPCert == "") != (c.HTTPKey == "") || c.HTTPClientCA != "" && c.HTTPCert == "" {
+		add("http-tls-cert and http-tls-key: give both or none; http-tls-client-ca needs both")
 	}
 	if c.Database == "" {
 		add("database: give postgres://… (CockroachDB, PostgreSQL) or sqlite:PATH")

@@ -98,7 +98,14 @@ func (n *Node) Close() {
 }
 
 // URL is where this node's HTTP server listens.
-func (n *Node) URL() string { return "http://" + n.listener.Addr().String() }
+func (n *Node) URL() string { return n.scheme() + "://" + n.listener.Addr().String() }
+
+func (n *Node) scheme() string {
+	if n.HTTPCert != "" {
+		return "https"
+	}
+	return "http"
+}
 
 func (n *Node) listen() (err error) {
 	if n.listener, err = net.Listen("tcp", n.HTTP); err != nil {
@@ -107,9 +114,9 @@ func (n *Node) listen() (err error) {
 	if n.PublicURL == "" {
 		// By name, because providers that refuse raw addresses exempt localhost.
 		_, port, _ := net.SplitHostPort(n.listener.Addr().String())
-		n.PublicURL = "http://localhost:" + port
+		n.PublicURL = n.scheme() + "://localhost:" + port
 	}
-	return nil
+	return n.secure()
 }
 
 func (n *Node) connect(context.Context) (err error) {
@@ -121,11 +128,22 @@ func (n *Node) connect(context.Context) (err error) {
 }
 
 func (n *Node) dial() (*nats.Conn, error) {
-	nc, err := nats.Connect(n.NATS, nats.Name("outlink/"+n.Name), nats.MaxReconnects(-1), nats.ReconnectWait(250*time.Millisecond))
+	options, err := n.Access.Options()
+	if err != nil {
+		return nil, err
+	}
+	nc, err := nats.Connect(n.NATS, append(options, nats.Name("outlink/"+n.Name), nats.MaxReconnects(-1), nats.ReconnectWait(250*time.Millisecond),
+		nats.ErrorHandler(n.refused))...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s: %w", redactURL(n.NATS), err)
 	}
 	return nc, nil
+}
+
+// refused tells of what the server did not let this node do, which a call would
+// only see as an answer that never comes.
+func (n *Node) refused(_ *nats.Conn, _ *nats.Subscription, err error) {
+	n.Log.Warn("NATS reports an error", "error", err)
 }
 
 // redactURL drops what a NATS URL may carry before its host.
