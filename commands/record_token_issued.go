@@ -28,6 +28,8 @@ type RecordTokenIssued struct {
 	TokenType    string             `json:"token_type,omitempty"`
 	Scopes       []string           `json:"scopes,omitempty"`
 	ExpiresAt    time.Time          `json:"expires_at,omitzero"` // of the access token; without one the refresh is due at once
+
+	RefreshTokenExpiresAt time.Time `json:"refresh_token_expires_at,omitzero"` // where the provider announced it
 }
 
 // RecordTokenIssued runs the command.
@@ -43,7 +45,7 @@ func (s *Service) RecordTokenIssued(ctx context.Context, c RecordTokenIssued) (O
 	if c.Subject == "" {
 		c.Subject = grant.DefaultSubject
 	}
-	if err := errors.Join(checkSubject(c.Subject), checkImport(c, access, refresh)); err != nil {
+	if err := errors.Join(checkSubject(c.Subject), checkImport(c, access, refresh, s.Now())); err != nil {
 		return Outcome{}, err
 	}
 	l, err := s.Links.Load(ctx, domain.Key{Link: c.Link})
@@ -65,15 +67,22 @@ func (s *Service) RecordTokenIssued(ctx context.Context, c RecordTokenIssued) (O
 	case !c.ExpiresAt.IsZero():
 		t.ExpiresAt = c.ExpiresAt
 	}
+	if !c.RefreshTokenExpiresAt.IsZero() {
+		t.Token.RefreshTokenLifetime = c.RefreshTokenExpiresAt.Sub(now)
+	}
 	return s.IssueToken(ctx, c.Header, t)
 }
 
-func checkImport(c RecordTokenIssued, access, refresh domain.Secret) error {
+func checkImport(c RecordTokenIssued, access, refresh domain.Secret, now time.Time) error {
 	switch {
 	case access.IsZero() && refresh.IsZero():
 		return domain.Errorf(domain.InvalidArgument, "there is no token to record; give refresh_token, access_token or both")
 	case !access.IsZero() && refresh.IsZero() && c.ExpiresAt.IsZero():
 		return domain.Errorf(domain.InvalidArgument, "expires_at is missing: an access token without refresh token needs its end")
+	case !c.RefreshTokenExpiresAt.IsZero() && refresh.IsZero():
+		return domain.Errorf(domain.InvalidArgument, "refresh_token_expires_at is given without a refresh_token")
+	case !c.RefreshTokenExpiresAt.IsZero() && !c.RefreshTokenExpiresAt.After(now):
+		return domain.Errorf(domain.InvalidArgument, "refresh_token_expires_at is %s, which is over; authorize the link anew", c.RefreshTokenExpiresAt.Format(time.RFC3339))
 	}
 	return nil
 }

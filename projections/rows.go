@@ -118,6 +118,13 @@ type Position struct {
 	Problem    string    `json:"problem,omitempty"` // why it stopped; empty while it runs
 }
 
+// DueFilter chooses grants that are due. Before may differ from page to page.
+type DueFilter struct {
+	Before time.Time
+	After  string // a page's next
+	Limit  int    // 1 to 10,000; 0 means 50
+}
+
 // Reader is what dashboards and queries ask of a store. Every method returns a
 // *domain.Error with code not_found or invalid_argument where that is the case.
 type Reader interface {
@@ -131,10 +138,9 @@ type Reader interface {
 	Grant(ctx context.Context, id uuid.UUID) (GrantRow, error)
 	Activity(ctx context.Context, f ActivityFilter) ([]domain.Record, error)
 
-	// Due lists grants whose DueAt is before the given time, earliest first:
-	// the sweep's safety net for timers that were lost. The limit is 1 to
-	// 10,000; 0 means 50.
-	Due(ctx context.Context, before time.Time, limit int) ([]GrantRow, error)
+	// Due lists grants whose DueAt is before a time, earliest first: the sweep's
+	// safety net for timers that were lost.
+	Due(ctx context.Context, f DueFilter) (rows []GrantRow, next string, err error)
 
 	// Positions lists the active generation of every projection.
 	Positions(ctx context.Context) ([]Position, error)

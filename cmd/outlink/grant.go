@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -55,16 +54,6 @@ func (a *app) grantAuthorize() *cobra.Command {
 	return c
 }
 
-// tokenFile is a token that another system held, with the members of a token
-// response (RFC 6749 section 5.1), or nothing but the refresh token.
-type tokenFile struct {
-	RefreshToken string    `json:"refresh_token"`
-	AccessToken  string    `json:"access_token"`
-	TokenType    string    `json:"token_type"`
-	Scope        string    `json:"scope"`
-	ExpiresAt    time.Time `json:"expires_at"`
-}
-
 func (a *app) grantImport() *cobra.Command {
 	var subject, file string
 	c := &cobra.Command{Use: "import LINK", Short: "Import a token that another system held", Args: one("a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
@@ -72,12 +61,12 @@ func (a *app) grantImport() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		t := tokenFile{RefreshToken: raw.Reveal()}
-		if strings.HasPrefix(t.RefreshToken, "{") {
-			t = tokenFile{}
-			if json.Unmarshal([]byte(raw.Reveal()), &t) != nil {
-				return usage("the token file is no JSON object with refresh_token, access_token, token_type, scope and expires_at (RFC 3339)")
-			}
+		t, ignored, err := readTokenFile(raw, time.Now())
+		if err != nil {
+			return err
+		}
+		if len(ignored) > 0 {
+			fmt.Fprintf(a.err, "ignored in the token file: %s\n", strings.Join(ignored, ", "))
 		}
 		return a.do(cmd, "RecordTokenIssued", func(ctx context.Context, c client.Client) (any, error) {
 			id, err := linkID(ctx, c, args[0])
@@ -86,7 +75,7 @@ func (a *app) grantImport() *cobra.Command {
 			}
 			r := commands.RecordTokenIssued{
 				Header: a.header(""), Link: id, Subject: subject, TokenType: t.TokenType,
-				Scopes: strings.Fields(t.Scope), ExpiresAt: t.ExpiresAt,
+				Scopes: t.scopes(), ExpiresAt: t.ExpiresAt, RefreshTokenExpiresAt: t.RefreshTokenExpiresAt,
 			}
 			if r.RefreshToken, err = c.Seal(ctx, domain.NewSecret(t.RefreshToken)); err != nil {
 				return nil, err

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"outlink/domain"
+	"outlink/domain/link"
 	"outlink/internal/bus"
 	"outlink/internal/eventlog"
 	"outlink/internal/jobs"
@@ -36,10 +37,18 @@ func (n *Node) runTimers(ctx context.Context) error {
 
 func (n *Node) runSweep(ctx context.Context) error {
 	w := &sweep.Worker{
-		Read: n.store, Wake: n.Schedules().Set, Now: n.Commands.Now, Log: n.Log,
+		Read: n.store, Held: n.held, Wake: n.Schedules().Set, Now: n.Commands.Now, Log: n.Log,
 		Every: 15 * time.Second, Grace: 10 * time.Second,
 	}
 	return w.Run(ctx)
+}
+
+// held reports whether a link keeps its grants from being renewed until somebody
+// enables it, or for ever.
+func (n *Node) held(ctx context.Context, id uuid.UUID) (bool, error) {
+	l, err := n.Commands.Links.Load(ctx, domain.Key{Link: id})
+	s := l.State.Status()
+	return s == link.StatusDisabled || s == link.StatusDeleted, err
 }
 
 func (n *Node) runErasure(ctx context.Context) error {

@@ -39,6 +39,9 @@ func TestEveryPageIsARange(t *testing.T) {
 		f.Link = id
 		return func(r *tables.Reader) error { _, err := r.Activity(ctx, f); return err }
 	}
+	due := func(f projections.DueFilter) func(*tables.Reader) error {
+		return func(r *tables.Reader) error { _, _, err := r.Due(ctx, f); return err }
+	}
 	for _, tt := range []struct {
 		ask  func(*tables.Reader) error
 		want string
@@ -62,7 +65,8 @@ func TestEveryPageIsARange(t *testing.T) {
 		{grants(projections.GrantFilter{Status: grant.StatusActive, After: after}), "grants_g1_status (link_id=? AND status=? AND (subject,grant_id)>(?,?))"},
 		{activity(projections.ActivityFilter{Before: 99}), "activity_g1_link (link_id=? AND sequence<?)"},
 		{activity(projections.ActivityFilter{Grant: id, Before: 99}), "activity_g1_grant (link_id=? AND grant_id=? AND sequence<?)"},
-		{func(r *tables.Reader) error { _, err := r.Due(ctx, time.Now(), 10); return err }, "grants_g1_due (due_at<?)"},
+		{due(projections.DueFilter{Before: time.Now()}), "grants_g1_due (due_at<?)"},
+		{due(projections.DueFilter{Before: time.Now(), After: after}), "grants_g1_due ((due_at,grant_id)>(?,?) AND due_at<?)"},
 		{func(r *tables.Reader) error { _, err := r.ScanLinks(ctx, 1, id, 10); return err }, "sqlite_autoindex_links_g1_1 (link_id>?)"},
 		{func(r *tables.Reader) error { _, err := r.ScanGrants(ctx, 1, id, 10); return err }, "sqlite_autoindex_grants_g1_1 (grant_id>?)"},
 	} {

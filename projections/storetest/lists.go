@@ -254,7 +254,7 @@ func testDue(t *testing.T, open Open) {
 		"many":           {1000 * time.Hour, 10_000, []string{"open", "soon", "late", "moved"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			rows, err := s.Due(t.Context(), Noon.Add(tt.before), tt.limit)
+			rows, _, err := s.Due(t.Context(), projections.DueFilter{Before: Noon.Add(tt.before), Limit: tt.limit})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -262,6 +262,39 @@ func testDue(t *testing.T, open Open) {
 				t.Errorf("due (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// testDuePages: pages of any size give all that is due, each once, also those
+// that are due at the same time.
+func testDuePages(t *testing.T, open Open) {
+	s, l := migrated(t, open), new(Log).Link("crm", created("CRM", "google"))
+	for i := range 23 {
+		subject := fmt.Sprint("s", i)
+		l.Grant("crm/"+subject, issued(subject, 1, time.Duration(i/5)*time.Hour))
+	}
+	project(t, s, l)
+	for _, limit := range []int{1, 2, 5, 22, 23, 24} {
+		seen, after := map[string]bool{}, ""
+		var last time.Time
+		for {
+			rows, next, err := s.Due(t.Context(), projections.DueFilter{Before: Noon.Add(1000 * time.Hour), After: after, Limit: limit})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, row := range rows {
+				if seen[row.State.Subject] || row.State.DueAt().Before(last) {
+					t.Errorf("pages of %d: %s comes again or late", limit, row.State.Subject)
+				}
+				seen[row.State.Subject], last = true, row.State.DueAt()
+			}
+			if after = next; next == "" {
+				break
+			}
+		}
+		if len(seen) != 23 {
+			t.Errorf("pages of %d have %d grants, want 23", limit, len(seen))
+		}
 	}
 }
 

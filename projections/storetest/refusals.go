@@ -71,7 +71,11 @@ func testInvalid(t *testing.T, open Open) {
 			return err
 		},
 		"limit of due": func(ctx context.Context) error {
-			_, err := s.Due(ctx, time.Now(), 10_001)
+			_, _, err := s.Due(ctx, projections.DueFilter{Before: time.Now(), Limit: 10_001})
+			return err
+		},
+		"cursor of due": func(ctx context.Context) error {
+			_, _, err := s.Due(ctx, projections.DueFilter{Before: time.Now(), After: "nonsense"})
 			return err
 		},
 	} {

@@ -42,6 +42,7 @@ func Run(t *testing.T, open Open) {
 		"pages of grants":              testGrantPages,
 		"activity":                     testActivity,
 		"due":                          testDue,
+		"pages of due":                 testDuePages,
 		"not found":                    testNotFound,
 		"invalid arguments":            testInvalid,
 		"migrate":                      testMigrate,

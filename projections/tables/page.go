@@ -32,8 +32,8 @@ func pageSize(limit, most int) (int, error) {
 	return limit, nil
 }
 
-// cursor is the place of a page's last row: in the order of changes, of names,
-// or of subjects. People see it as one opaque word.
+// cursor is the place of a page's last row: in the order of changes, of
+// times, of names, or of subjects. People see it as one opaque word.
 type cursor struct {
 	Sequence uint64    `json:"s,omitempty"`
 	Key      string    `json:"k,omitempty"`

@@ -124,6 +124,16 @@ func grantsQuestion(f projections.GrantFilter, after *cursor, limit int, now tim
 	return q
 }
 
+func dueQuestion(before time.Time, after *cursor, limit int) question {
+	var q question
+	q.add("SELECT doc FROM grants_gN WHERE due_at < ?", before)
+	if after != nil {
+		q.add(" AND (due_at, grant_id) > (?, ?)", time.UnixMicro(int64(after.Sequence)).UTC(), after.ID)
+	}
+	q.add(" ORDER BY due_at, grant_id LIMIT ?", limit)
+	return q
+}
+
 func activityQuestion(f projections.ActivityFilter, limit int) question {
 	var q question
 	q.add("SELECT doc FROM activity_gN WHERE link_id = ?", f.Link)

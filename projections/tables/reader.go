@@ -210,13 +210,21 @@ func (r *Reader) Activity(ctx context.Context, f projections.ActivityFilter) ([]
 }
 
 // Due lists grants that somebody must look at.
-func (r *Reader) Due(ctx context.Context, before time.Time, limit int) ([]projections.GrantRow, error) {
-	limit, err := pageSize(limit, maxDue)
-	if err != nil {
-		return nil, err
+func (r *Reader) Due(ctx context.Context, f projections.DueFilter) ([]projections.GrantRow, string, error) {
+	limit, errLimit := pageSize(f.Limit, maxDue)
+	after, errCursor := parseCursor(f.After)
+	if err := errors.Join(errLimit, errCursor); err != nil {
+		return nil, "", err
 	}
-	return ask[projections.GrantRow](ctx, r, "grants",
-		`SELECT doc FROM grants_gN WHERE due_at < $1 ORDER BY due_at, grant_id LIMIT $2`, before, limit)
+	q := dueQuestion(f.Before, after, limit+1)
+	rows, err := ask[projections.GrantRow](ctx, r, "grants", q.sql, q.args...)
+	if err != nil {
+		return nil, "", err
+	}
+	rows, next := cut(rows, limit, func(row projections.GrantRow) cursor {
+		return cursor{Sequence: uint64(row.State.DueAt().UnixMicro()), ID: row.Grant}
+	})
+	return rows, next, nil
 }
 
 // ScanLinks walks over all links of a generation.

@@ -195,12 +195,15 @@ func (w *Worker) Resume(ctx context.Context) {
 
 // Soon lists grants that are due before a time.
 type Soon interface {
-	Due(ctx context.Context, before time.Time, limit int) ([]projections.GrantRow, error)
+	Due(ctx context.Context, f projections.DueFilter) (rows []projections.GrantRow, next string, err error)
 }
 
-// recoverable bounds how many grants are looked at after a start; the leases of
-// the others end by themselves.
-const recoverable = 10_000
+// recoverable and recoverablePages bound how many grants are looked at after a
+// start; the leases of the others end by themselves.
+const (
+	recoverable      = 10_000
+	recoverablePages = 20
+)
 
 // recovering is how many of them are recovered at once.
 const recovering = 32
@@ -212,15 +215,9 @@ const recoverEvery = 5 * time.Second
 // that a power failure took from the journal, and returns when none is left. It
 // needs a read model that has caught up.
 func (w *Worker) Recover(ctx context.Context, soon Soon) error {
-	rows, err := soon.Due(ctx, w.Commands.Now().Add(lease+time.Minute), recoverable)
+	left, err := w.leftOpen(ctx, soon)
 	if err != nil {
 		return fmt.Errorf("look for attempts of an earlier life: %w", err)
-	}
-	var left []domain.Key
-	for _, row := range rows {
-		if w.died(row.State.Attempt) {
-			left = append(left, domain.Key{Link: row.Link, Grant: row.Grant})
-		}
 	}
 	for len(left) > 0 {
 		left = w.recover(ctx, left)
@@ -231,6 +228,27 @@ func (w *Worker) Recover(ctx context.Context, soon Soon) error {
 		}
 	}
 	return nil
+}
+
+// leftOpen lists grants with an attempt of an earlier life. Those that are overdue
+// because their link is disabled come first, so one page is not enough.
+func (w *Worker) leftOpen(ctx context.Context, soon Soon) (left []domain.Key, err error) {
+	f := projections.DueFilter{Before: w.Commands.Now().Add(lease + time.Minute), Limit: recoverable}
+	for range recoverablePages {
+		var rows []projections.GrantRow
+		if rows, f.After, err = soon.Due(ctx, f); err != nil {
+			return nil, err
+		}
+		for _, row := range rows {
+			if w.died(row.State.Attempt) {
+				left = append(left, domain.Key{Link: row.Link, Grant: row.Grant})
+			}
+		}
+		if f.After == "" {
+			break
+		}
+	}
+	return left, nil
 }
 
 // recover handles grants once, and returns those whose attempt is still open: a

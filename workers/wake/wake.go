@@ -1,5 +1,6 @@
 // Package wake lets grants go on that waited for their link: when a link is well
-// again, or might be, those that its trouble kept are woken, a few at a time.
+// again, or might be, those that its trouble kept are woken, a few at a time; when
+// it is enabled, so are those whose time came while it was disabled.
 package wake
 
 import (
@@ -43,21 +44,34 @@ func (w *Worker) Handle(ctx context.Context, r domain.Record) error {
 		return err
 	}
 	switch e.(type) {
-	case link.Updated, link.ClientSecretReplaced, link.Recovered, link.Enabled:
-		return w.grants(ctx, r.Link)
+	case link.Updated, link.ClientSecretReplaced, link.Recovered:
+		return w.grants(ctx, r.Link, grant.StatusRetrying, troubled)
+	case link.Enabled:
+		now := w.Now()
+		return w.grants(ctx, r.Link, "", func(s grant.State) bool { return troubled(s) || overdue(s, now) })
 	}
 	return nil
 }
 
-func (w *Worker) grants(ctx context.Context, id uuid.UUID) error {
+// troubled reports whether a grant waits for its link to be well.
+func troubled(s grant.State) bool { return s.Deferred == grant.LinkTrouble }
+
+// overdue reports whether a grant's timer has fired, for nothing if the link was
+// disabled.
+func overdue(s grant.State, now time.Time) bool {
+	due := s.DueAt()
+	return !due.IsZero() && !due.After(now)
+}
+
+func (w *Worker) grants(ctx context.Context, id uuid.UUID, status grant.Status, waits func(grant.State) bool) error {
 	from, after := w.Now(), ""
 	for {
-		rows, next, err := w.Read.Grants(ctx, projections.GrantFilter{Link: id, Status: grant.StatusRetrying, After: after, Limit: page})
+		rows, next, err := w.Read.Grants(ctx, projections.GrantFilter{Link: id, Status: status, After: after, Limit: page})
 		if err != nil {
 			return fmt.Errorf("list the grants that wait for link %s: %w", id, err)
 		}
 		for _, row := range rows {
-			if row.State.Deferred != grant.LinkTrouble {
+			if !waits(row.State) {
 				continue
 			}
 			at := from.Add(time.Duration(w.Spread() * float64(pace)))

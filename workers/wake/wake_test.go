@@ -17,44 +17,57 @@ import (
 	"outlink/workers/wake"
 )
 
-// listed gives pages of grants, half of which wait for their link.
+var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// listed gives pages of grants. Of those that are retrying half wait for their
+// link; the others are healthy, and the time of half of them has come.
 type listed int
+
+func (listed) state(i int) grant.State {
+	switch i % 4 {
+	case 0:
+		return grant.State{Version: 1, Failures: 1, Deferred: grant.LinkTrouble}
+	case 1:
+		return grant.State{Version: 1, Failures: 1, Deferred: grant.Transient}
+	}
+	due := now.Add(time.Duration(i%4*2-5) * time.Hour) // an hour ago, or in one
+	return grant.State{Version: 1, Credential: &grant.TokenIssued{Refreshable: true, RefreshAt: due, ExpiresAt: due.Add(time.Hour)}}
+}
 
 func (n listed) Grants(_ context.Context, f projections.GrantFilter) ([]projections.GrantRow, string, error) {
 	from, _ := strconv.Atoi(f.After)
 	var rows []projections.GrantRow
-	for i := from; i < int(n) && len(rows) < f.Limit; i++ {
-		why := grant.LinkTrouble
-		if i%2 == 1 {
-			why = grant.Transient
+	i := from
+	for ; i < int(n) && len(rows) < f.Limit; i++ {
+		if s := n.state(i); f.Status == "" || s.Status() == f.Status {
+			rows = append(rows, projections.GrantRow{Link: f.Link, Grant: grant.ID(f.Link, fmt.Sprint(i)), State: s})
 		}
-		rows = append(rows, projections.GrantRow{Link: f.Link, Grant: grant.ID(f.Link, fmt.Sprint(i)), State: grant.State{Deferred: why}})
 	}
-	if next := from + len(rows); next < int(n) {
-		return rows, fmt.Sprint(next), nil
+	if i < int(n) {
+		return rows, fmt.Sprint(i), nil
 	}
 	return rows, "", nil
 }
 
-// Those that waited for the link are woken, spread over the pages' paces; others
-// and other events wake nobody.
+// Those that waited for the link are woken, spread over the pages' paces, and on
+// its enabling also those whose time has come; others and other events wake nobody.
 func TestHandle(t *testing.T) {
-	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	for name, tt := range map[string]struct {
 		event link.Event
 		woken int
+		pages int
 	}{
-		"recovered":  {link.Recovered{}, 600},
-		"new secret": {link.ClientSecretReplaced{}, 600},
-		"updated":    {link.Updated{}, 600},
-		"enabled":    {link.Enabled{}, 600},
-		"degraded":   {link.Degraded{}, 0},
-		"deleted":    {link.Deleted{}, 0},
+		"recovered":  {link.Recovered{}, 600, 3},
+		"new secret": {link.ClientSecretReplaced{}, 600, 3},
+		"updated":    {link.Updated{}, 600, 3},
+		"enabled":    {link.Enabled{}, 1200, 5},
+		"degraded":   {link.Degraded{}, 0, 0},
+		"deleted":    {link.Deleted{}, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			woken := map[domain.Key]time.Time{}
 			w := wake.Worker{
-				Read: listed(1200), Now: func() time.Time { return now }, Spread: func() float64 { return 0.5 },
+				Read: listed(2400), Now: func() time.Time { return now }, Spread: func() float64 { return 0.5 },
 				Wake: func(_ context.Context, key domain.Key, at time.Time) error { woken[key] = at; return nil },
 			}
 			data, err := json.Marshal(tt.event)
@@ -70,8 +83,9 @@ func TestHandle(t *testing.T) {
 					latest = at
 				}
 			}
-			if len(woken) != tt.woken || tt.woken > 0 && latest.Sub(now) != 25*time.Second {
-				t.Errorf("woke %d grants within %s, want %d within 25s", len(woken), latest.Sub(now), tt.woken)
+			within := max(0, time.Duration(tt.pages)*10*time.Second-5*time.Second)
+			if len(woken) != tt.woken || latest.Sub(now) != within {
+				t.Errorf("woke %d grants within %s, want %d within %s", len(woken), latest.Sub(now), tt.woken, within)
 			}
 		})
 	}
