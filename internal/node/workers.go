@@ -19,7 +19,6 @@ import (
 	"outlink/internal/webhook"
 	"outlink/workers/erasure"
 	"outlink/workers/notify"
-	"outlink/workers/pace"
 	"outlink/workers/refresh"
 	"outlink/workers/sweep"
 	"outlink/workers/timers"
@@ -126,8 +125,13 @@ func (n *Node) grantsOf(ctx context.Context, id uuid.UUID) ([]domain.Key, error)
 }
 
 func (n *Node) runRefresh(ctx context.Context) error {
+	pauses, err := newPauses(ctx, n.js, n.Namespace.Pauses(), n.Log)
+	if err != nil {
+		return err
+	}
+	go pauses.run(ctx)
 	w := &refresh.Worker{
-		Commands: n.Commands, Endpoint: n.oauth, Journal: n.journal, Vault: n.Vault, Gates: &pace.Gates{},
+		Commands: n.Commands, Endpoint: n.oauth, Journal: n.journal, Vault: n.Vault, Gates: pauses.gates,
 		Later: n.Schedules().Set, Node: n.Name, Boot: n.boot, Log: n.Log,
 	}
 	if err := w.Replay(ctx); err != nil {

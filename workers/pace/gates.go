@@ -3,8 +3,8 @@
 //
 // It knows no grant and sends nothing. A caller that must wait is told for how
 // long and holds nothing meanwhile, so that a hundred thousand can wait at once.
-// Every number here is this node's own: nodes do not talk about it, the
-// provider's answers tell each of them.
+// Every number here is this node's own, for the provider's answers tell each of
+// them; only a provider's wish to be left alone is passed on (Closed, Close).
 package pace
 
 import (
@@ -26,6 +26,10 @@ type Request struct {
 
 // Gates are the gates of all hosts and clients. The zero value is ready.
 type Gates struct {
+	// Closed is told, when it is set, of each host that asks to be left alone,
+	// so that other nodes can be told. It must not wait.
+	Closed func(host string, until time.Time)
+
 	mu      sync.Mutex
 	hosts   map[string]*host
 	clients map[string]*client
@@ -55,9 +59,25 @@ func (g *Gates) Enter(r Request) (done func(class answer.Class, retryAfter time.
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		now := time.Now()
+		before := h.closedUntil
 		h.leave(class, retryAfter, now)
 		c.leave(class, now)
+		if retryAfter > 0 && h.closedUntil.After(before) && g.Closed != nil {
+			g.Closed(r.Host, h.closedUntil)
+		}
 	}, 0
+}
+
+// Close leaves a host alone until a time, an hour at most, as another node was
+// asked to.
+func (g *Gates) Close(host string, until time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	if most := now.Add(longestWish); until.After(most) {
+		until = most
+	}
+	g.host(host, now).close(until, rateLimited)
 }
 
 // Suspicious reports that so many grants of a host were refused of late that it

@@ -56,6 +56,41 @@ func TestRetryAfter(t *testing.T) {
 	})
 }
 
+// The wish of any answer holds for the whole host, an hour at most, and is told
+// once to whoever shares it.
+func TestAnyRetryAfterClosesTheHost(t *testing.T) {
+	for class, wish := range map[answer.Class]time.Duration{
+		answer.RateLimited: time.Minute, answer.Ambiguous: 10 * time.Minute, answer.Transient: 9 * time.Hour, answer.AccessDenied: time.Minute,
+	} {
+		within(t, func(t *testing.T, g *pace.Gates) {
+			var told []time.Time
+			g.Closed = func(_ string, until time.Time) { told = append(told, until) }
+			first, _ := g.Enter(request("h"))
+			second, _ := g.Enter(request("h"))
+			first(class, wish)
+			second(class, wish)
+			want := time.Now().Add(min(wish, time.Hour))
+			if s := g.States()[0]; !s.ClosedUntil.Equal(want) || len(told) != 1 || !told[0].Equal(want) {
+				t.Errorf("%s: closed until %s, told %v, want %s", class, s.ClosedUntil, told, want)
+			}
+		})
+	}
+}
+
+// What another node was told holds here.
+func TestClosedByAnother(t *testing.T) {
+	within(t, func(t *testing.T, g *pace.Gates) {
+		g.Close("h", time.Now().Add(time.Minute))
+		if _, wait := g.Enter(request("h")); wait < time.Minute {
+			t.Errorf("waits %s", wait)
+		}
+		g.Close("h", time.Now().Add(24*time.Hour))
+		if s := g.States()[0]; s.ClosedUntil.After(time.Now().Add(time.Hour)) {
+			t.Errorf("closed until %s", s.ClosedUntil)
+		}
+	})
+}
+
 // "Too many" without a wish: a second, then twice as long each time, until a
 // request goes through.
 func TestPausesGrow(t *testing.T) {

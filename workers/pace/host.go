@@ -31,6 +31,9 @@ const (
 	patience = 2 * time.Minute // how late a caller may come for its slot
 )
 
+// rateLimited is why a host is closed that asked for it.
+const rateLimited = "rate_limited"
+
 // host is the gate of one token endpoint.
 type host struct {
 	rate   float64
@@ -140,8 +143,10 @@ func (h *host) leave(class answer.Class, retryAfter time.Duration, now time.Time
 		h.ramp = ramp{since: now, from: max(h.rate/10, lowestRate)}
 	}
 	switch {
+	case retryAfter > 0 && class != answer.Issued:
+		h.wish(retryAfter, now)
 	case class == answer.RateLimited:
-		h.tooMany(retryAfter, now)
+		h.tooMany(now)
 	case failed:
 		h.slower(now, h.rate)
 	default:
@@ -159,15 +164,18 @@ func (h *host) well() {
 	h.window = min(h.window+1/h.window, highestWindow)
 }
 
-// tooMany heeds the provider's wish, or its own growing one.
-func (h *host) tooMany(retryAfter time.Duration, now time.Time) {
+// wish heeds a Retry-After, whatever else the answer says: it is the host that
+// asks to be left alone, not one grant.
+func (h *host) wish(retryAfter time.Duration, now time.Time) {
 	h.slower(now, h.rate/2)
-	pause := min(retryAfter, longestWish)
-	if pause <= 0 {
-		pause = min(firstPause<<min(h.pauses, 10), longestPause)
-		h.pauses++
-	}
-	h.close(now.Add(pause), "rate_limited")
+	h.close(now.Add(min(retryAfter, longestWish)), rateLimited)
+}
+
+// tooMany pauses for ever longer when the provider does not say for how long.
+func (h *host) tooMany(now time.Time) {
+	h.slower(now, h.rate/2)
+	h.close(now.Add(min(firstPause<<min(h.pauses, 10), longestPause)), rateLimited)
+	h.pauses++
 }
 
 // slower cuts, once a second at most: what is in flight together is answered

@@ -144,7 +144,7 @@ func (a attempt) send(ctx context.Context, token domain.Secret) answer.Answer {
 			sum.SentAt = began
 		}
 		sum.Requests, sum.Unknown = ans.Requests, ans.Unknown
-		pause, again := a.again(n, sum.SentAt)
+		pause, again := a.again(ans, n, sum.SentAt)
 		if !again || a.guard() != nil {
 			return ans
 		}
@@ -171,8 +171,12 @@ func stillUnknown(ans answer.Answer) answer.Answer {
 // again says whether the same refresh token is sent once more after n tries
 // without an answer. Where the old one works for a while, every try within that
 // while may bring the new one; where it stays, a later attempt will do; anywhere
-// else, one more costs nothing that is not lost already.
-func (a attempt) again(n int, first time.Time) (time.Duration, bool) {
+// else, one more costs nothing that is not lost already. A provider that says
+// when to come back is not asked before.
+func (a attempt) again(ans answer.Answer, n int, first time.Time) (time.Duration, bool) {
+	if ans.RetryAfter > 0 {
+		return 0, false
+	}
 	rotation := a.registration.Provider.Rotation
 	switch rotation.Kind {
 	case provider.Stable:
