@@ -19,6 +19,7 @@ import (
 	"outlink/internal/webhook"
 	"outlink/workers/erasure"
 	"outlink/workers/notify"
+	"outlink/workers/pace"
 	"outlink/workers/refresh"
 	"outlink/workers/sweep"
 	"outlink/workers/timers"
@@ -140,7 +141,7 @@ func (n *Node) runRefresh(ctx context.Context) error {
 	go n.recover(ctx, w)
 	go n.replay(ctx, w)
 	return jobs.Consumer{
-		Connect: n.dial, Stream: n.Namespace.Timers(), Durable: bus.RefreshConsumer, Parallel: 64, Drain: drain, Log: n.Log,
+		Connect: n.dial, Stream: n.Namespace.Timers(), Durable: bus.RefreshConsumer, Parallel: 2 * pace.MostAtOnce, Drain: drain, Log: n.Log,
 		Handle: func(ctx context.Context, j jobs.Job) error {
 			key, err := expiring(j.Subject)
 			if err != nil {

@@ -21,6 +21,7 @@ type Request struct {
 	Host   string    // of the token endpoint, with its port
 	Client string    // the client as it is configured: a changed one is another
 	Grant  uuid.UUID // keeps its place in the queue
+	Ends   time.Time // when its access token does: who has less time comes first
 	Urgent bool      // a reader waits for it
 }
 
@@ -108,7 +109,7 @@ func (g *Gates) States() []State {
 	now := time.Now()
 	all := make([]State, 0, len(g.hosts))
 	for name, h := range g.hosts {
-		s := State{Host: name, Rate: h.pace(now), Concurrency: int(h.window), InFlight: h.inFlight, Waiting: len(h.slots)}
+		s := State{Host: name, Rate: h.pace(now), Concurrency: int(h.window), InFlight: h.inFlight, Waiting: len(h.waiting.places)}
 		if now.Before(h.closedUntil) {
 			s.ClosedUntil, s.Reason = h.closedUntil, h.reason
 		}
@@ -123,7 +124,7 @@ func (g *Gates) host(name string, now time.Time) *host {
 		if g.hosts == nil {
 			g.hosts = map[string]*host{}
 		}
-		h = newHost(now)
+		h = newHost()
 		g.hosts[name] = h
 	}
 	h.used = now
@@ -150,7 +151,7 @@ func (g *Gates) sweep(now time.Time) {
 	}
 	g.swept = now
 	for name, h := range g.hosts {
-		h.forget(now)
+		h.waiting.forget(now)
 		if now.Sub(h.used) > idle && h.inFlight == 0 {
 			delete(g.hosts, name)
 		}

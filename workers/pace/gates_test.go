@@ -223,7 +223,9 @@ func TestSuspicious(t *testing.T) {
 }
 
 // arrivals are the callers by the time at which they come.
-type arrivals []struct {
+type arrivals []arrival
+
+type arrival struct {
 	at time.Time
 	r  pace.Request
 }
@@ -231,12 +233,7 @@ type arrivals []struct {
 func (a arrivals) Len() int           { return len(a) }
 func (a arrivals) Less(i, j int) bool { return a[i].at.Before(a[j].at) }
 func (a arrivals) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
-func (a *arrivals) Push(x any) {
-	*a = append(*a, x.(struct {
-		at time.Time
-		r  pace.Request
-	}))
-}
+func (a *arrivals) Push(x any)        { *a = append(*a, x.(arrival)) }
 func (a *arrivals) Pop() any {
 	last := (*a)[len(*a)-1]
 	*a = (*a)[:len(*a)-1]
@@ -251,20 +248,14 @@ func TestHundredThousandTogether(t *testing.T) {
 		var queue arrivals
 		begin := time.Now()
 		for range grants {
-			queue = append(queue, struct {
-				at time.Time
-				r  pace.Request
-			}{begin, request("h")})
+			queue = append(queue, arrival{begin, request("h")})
 		}
 		tokens, refilled := allowed, begin
 		var served, refused, turns int
 		var longest time.Duration
 		reader := begin.Add(time.Minute)
 		for len(queue) > 0 {
-			next := heap.Pop(&queue).(struct {
-				at time.Time
-				r  pace.Request
-			})
+			next := heap.Pop(&queue).(arrival)
 			time.Sleep(time.Until(next.at))
 			turns++
 			now := time.Now()

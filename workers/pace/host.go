@@ -4,11 +4,14 @@ import (
 	"math"
 	"time"
 
-	"github.com/google/uuid"
 	"golang.org/x/time/rate"
 
 	"outlink/domain/answer"
 )
+
+// MostAtOnce is how many requests a host is sent at once at most: less than a
+// node does at once, so that a slow host leaves room for the others.
+const MostAtOnce = 32
 
 // What a host is asked for at first, and the bounds between which its own
 // answers move that.
@@ -20,7 +23,7 @@ const (
 	burst       = 10
 
 	firstWindow   = 8.0 // requests at once
-	highestWindow = 64.0
+	highestWindow = float64(MostAtOnce)
 
 	urgentShare = 0.2 // of rate and window, for callers somebody waits for
 
@@ -43,8 +46,7 @@ type host struct {
 	cut    time.Time     // when rate and window were last cut
 
 	inFlight int
-	slots    map[uuid.UUID]time.Time // of those that were told to come back
-	nextSlot time.Time
+	waiting  queue // those that were told to come back
 
 	closedUntil time.Time
 	reason      string
@@ -57,9 +59,9 @@ type host struct {
 	used            time.Time
 }
 
-func newHost(now time.Time) *host {
+func newHost() *host {
 	return &host{
-		rate: firstRate, window: firstWindow, slots: map[uuid.UUID]time.Time{}, nextSlot: now,
+		rate: firstRate, window: firstWindow, waiting: newQueue(),
 		all: rate.NewLimiter(firstRate, burst), urgent: rate.NewLimiter(firstRate*urgentShare, burst),
 		breaker: breaker{failed: counter{width: 10 * time.Second}, total: counter{width: 10 * time.Second}},
 		refused: counter{width: 100 * time.Second}, asked: counter{width: 100 * time.Second},
@@ -68,14 +70,10 @@ func newHost(now time.Time) *host {
 
 // enter returns 0 when the request may be sent, or how long to wait.
 func (h *host) enter(r Request, now time.Time) time.Duration {
-	if h.closed(now) {
-		h.nextSlot = later(h.nextSlot, h.closedUntil)
+	if h.closed(now) || !h.allowed(r, now) {
 		return h.slot(r, now)
 	}
-	if !h.allowed(r, now) {
-		return h.slot(r, now)
-	}
-	delete(h.slots, r.Grant)
+	h.waiting.leave(r.Grant)
 	h.inFlight++
 	h.breaker.enter()
 	return 0
@@ -104,26 +102,40 @@ func (h *host) allowed(r Request, now time.Time) bool {
 	if r.Urgent && h.urgent.AllowN(now, 1) {
 		return true
 	}
-	slot, queued := h.slots[r.Grant]
-	if !r.Urgent && len(h.slots) > 0 && (!queued || now.Before(slot)) {
+	place, queued := h.waiting.places[r.Grant]
+	if !r.Urgent && len(h.waiting.places) > 0 && (!queued || now.Before(place.at)) {
 		return false
 	}
 	return h.all.AllowN(now, 1)
 }
 
-// slot gives the caller its place: each its own, at the host's pace. An urgent
-// one does not queue behind the others.
+// slot gives the caller its place: each its own, at the host's pace, and before
+// those whose tokens end later. An urgent one does not queue behind the others.
 func (h *host) slot(r Request, now time.Time) time.Duration {
-	gap := time.Duration(float64(time.Second) / h.pace(now))
+	from := later(now, h.closedUntil)
 	if r.Urgent {
-		return max(h.closedUntil.Sub(now), 0) + gap
+		return from.Add(h.taking(1, from)).Sub(now)
 	}
-	if at, queued := h.slots[r.Grant]; queued && at.After(now) {
-		return at.Sub(now)
+	if place, queued := h.waiting.places[r.Grant]; queued && place.at.After(now) {
+		return place.at.Sub(now)
 	}
-	h.nextSlot = later(h.nextSlot, now).Add(gap)
-	h.slots[r.Grant] = h.nextSlot
-	return h.nextSlot.Sub(now)
+	h.waiting.leave(r.Grant)
+	at := from.Add(h.taking(h.waiting.ahead(r)+1, from))
+	h.waiting.join(r, at)
+	return at.Sub(now)
+}
+
+// taking is how long the host takes for n requests from a time on; its pace grows
+// while it comes back.
+func (h *host) taking(n int, from time.Time) time.Duration {
+	left := float64(n)
+	for at := from; ; at = at.Add(time.Minute) {
+		pace := h.pace(at)
+		if seconds := left / pace; seconds <= 60 || pace >= h.rate {
+			return at.Sub(from) + time.Duration(seconds*float64(time.Second))
+		}
+		left -= 60 * pace
+	}
 }
 
 // leave takes in what came of a request.
@@ -210,15 +222,6 @@ func (h *host) limit(now time.Time) {
 	if h.all.Limit() != pace {
 		h.all.SetLimitAt(now, pace)
 		h.urgent.SetLimitAt(now, pace*urgentShare)
-	}
-}
-
-// forget drops the slots of callers that do not come.
-func (h *host) forget(now time.Time) {
-	for id, at := range h.slots {
-		if now.Sub(at) > patience {
-			delete(h.slots, id)
-		}
 	}
 }
 
