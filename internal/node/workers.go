@@ -53,8 +53,22 @@ func (n *Node) runWake(ctx context.Context) error {
 	return n.eachEvent(ctx, bus.WakeConsumer, w.Handle)
 }
 
+func (n *Node) notices() *notify.Worker {
+	return &notify.Worker{Links: n.Commands.Links, Grants: n.Commands.Grants, Publish: n.publishNotice, Now: n.Commands.Now}
+}
+
+// tellHeld tells of refusals that are not believed.
+func (n *Node) tellHeld(ctx context.Context, d pace.Doubt) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	n.Log.Error("many grants are refused at once; nobody is asked for consent for now", "host", d.Host, "link", d.Link)
+	if err := n.notices().Held(ctx, d.Link, d.Host, d.At); err != nil {
+		n.Log.Warn("a notice could not be published", "error", err)
+	}
+}
+
 func (n *Node) runNotices(ctx context.Context) error {
-	w := &notify.Worker{Links: n.Commands.Links, Grants: n.Commands.Grants, Publish: n.publishNotice, Now: n.Commands.Now}
+	w := n.notices()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return n.eachEvent(ctx, bus.NoticesConsumer, w.Handle) })
 	group.Go(func() error {
@@ -131,6 +145,7 @@ func (n *Node) runRefresh(ctx context.Context) error {
 		return err
 	}
 	go pauses.run(ctx)
+	pauses.gates.Doubted = func(d pace.Doubt) { go n.tellHeld(context.WithoutCancel(ctx), d) }
 	w := &refresh.Worker{
 		Commands: n.Commands, Endpoint: n.oauth, Journal: n.journal, Vault: n.Vault, Gates: pauses.gates,
 		Later: n.Schedules().Set, Node: n.Name, Boot: n.boot, Log: n.Log,

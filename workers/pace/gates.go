@@ -18,8 +18,9 @@ import (
 
 // Request is one token request that somebody wants to send.
 type Request struct {
-	Host   string    // of the token endpoint, with its port
-	Client string    // the client as it is configured: a changed one is another
+	Host   string // of the token endpoint, with its port
+	Client string // the client as it is configured: a changed one is another
+	Link   uuid.UUID
 	Grant  uuid.UUID // keeps its place in the queue
 	Ends   time.Time // when its access token does: who has less time comes first
 	Urgent bool      // a reader waits for it
@@ -30,6 +31,10 @@ type Gates struct {
 	// Closed is told, when it is set, of each host that asks to be left alone,
 	// so that other nodes can be told. It must not wait.
 	Closed func(host string, until time.Time)
+
+	// Doubted is told, when it is set, that the refusals at a host, or of a
+	// client, are held back from now on. It must not wait.
+	Doubted func(d Doubt)
 
 	mu      sync.Mutex
 	hosts   map[string]*host
@@ -63,6 +68,9 @@ func (g *Gates) Enter(r Request) (done func(class answer.Class, retryAfter time.
 		before := h.closedUntil
 		h.leave(class, retryAfter, now)
 		c.leave(class, now)
+		if class != "" {
+			g.doubt(h, c, r, class, now)
+		}
 		if retryAfter > 0 && h.closedUntil.After(before) && g.Closed != nil {
 			g.Closed(r.Host, h.closedUntil)
 		}
@@ -81,14 +89,23 @@ func (g *Gates) Close(host string, until time.Time) {
 	g.host(host, now).close(until, rateLimited)
 }
 
-// Suspicious reports that so many grants of a host were refused of late that it
-// is hardly their own fault: more than one in a hundred, and at least twenty,
-// within ten minutes. It holds for ten minutes.
-func (g *Gates) Suspicious(name string) bool {
+func (g *Gates) doubt(h *host, c *client, r Request, class answer.Class, now time.Time) {
+	known := now.Before(h.doubt.until) || now.Before(c.doubt.until)
+	ofHost, ofClient := h.doubt.leave(class, now), c.doubt.leave(class, now)
+	if (ofHost || ofClient) && !known && g.Doubted != nil {
+		g.Doubted(Doubt{Host: r.Host, Link: r.Link, At: now})
+	}
+}
+
+// Hold is how long the refusal of a grant waits before it is asked again, because
+// so many of its host or client are refused of late that it is hardly their own
+// fault: more than one in a hundred, and at least twenty, within ten minutes. 0
+// says that it may be believed.
+func (g *Gates) Hold(r Request) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	h := g.hosts[name]
-	return h != nil && time.Now().Before(h.suspiciousUntil)
+	now := time.Now()
+	return max(g.host(r.Host, now).doubt.hold(now), g.client(r.Client, now).doubt.hold(now))
 }
 
 // State is a host's gate as it is now.
@@ -137,7 +154,7 @@ func (g *Gates) client(name string, now time.Time) *client {
 		if g.clients == nil {
 			g.clients = map[string]*client{}
 		}
-		c = &client{}
+		c = &client{doubt: newDoubt()}
 		g.clients[name] = c
 	}
 	c.used = now

@@ -190,38 +190,6 @@ func TestClientRefused(t *testing.T) {
 	})
 }
 
-// When more than one in a hundred grants are refused, it is hardly their fault.
-func TestSuspicious(t *testing.T) {
-	for name, tt := range map[string]struct {
-		asked, refused int
-		want           bool
-	}{
-		"a few": {100, 19, false}, "many": {500, 25, true}, "many of very many": {3000, 25, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			within(t, func(t *testing.T, g *pace.Gates) {
-				for i := range tt.asked {
-					class := answer.Issued
-					if i >= tt.asked-tt.refused {
-						class = answer.GrantInvalid
-					}
-					r := request("h")
-					for wait := ask(g, r, class, 0); wait > 0; wait = ask(g, r, class, 0) {
-						time.Sleep(wait)
-					}
-				}
-				if got := g.Suspicious("h"); got != tt.want {
-					t.Errorf("suspicious: %t", got)
-				}
-				time.Sleep(11 * time.Minute)
-				if g.Suspicious("h") {
-					t.Error("suspicious for ever")
-				}
-			})
-		})
-	}
-}
-
 // arrivals are the callers by the time at which they come.
 type arrivals []arrival
 

@@ -54,9 +54,8 @@ type host struct {
 	breaker     breaker
 	ramp        ramp
 
-	refused, asked  counter // within ten minutes
-	suspiciousUntil time.Time
-	used            time.Time
+	doubt doubt
+	used  time.Time
 }
 
 func newHost() *host {
@@ -64,7 +63,7 @@ func newHost() *host {
 		rate: firstRate, window: firstWindow, waiting: newQueue(),
 		all: rate.NewLimiter(firstRate, burst), urgent: rate.NewLimiter(firstRate*urgentShare, burst),
 		breaker: breaker{failed: counter{width: 10 * time.Second}, total: counter{width: 10 * time.Second}},
-		refused: counter{width: 100 * time.Second}, asked: counter{width: 100 * time.Second},
+		doubt:   newDoubt(),
 	}
 }
 
@@ -145,7 +144,6 @@ func (h *host) leave(class answer.Class, retryAfter time.Duration, now time.Time
 		h.breaker.probing = false
 		return
 	}
-	h.asked.add(now)
 	failed := class == answer.Ambiguous || class == answer.NotSent
 	if openFor := h.breaker.leave(failed, now); openFor > 0 {
 		h.close(now.Add(openFor), "breaker")
@@ -163,9 +161,6 @@ func (h *host) leave(class answer.Class, retryAfter time.Duration, now time.Time
 		h.slower(now, h.rate)
 	default:
 		h.well()
-	}
-	if class == answer.GrantInvalid {
-		h.refusal(now)
 	}
 }
 
@@ -204,13 +199,6 @@ func (h *host) slower(now time.Time, to float64) {
 func (h *host) close(until time.Time, reason string) {
 	if until.After(h.closedUntil) {
 		h.closedUntil, h.reason = until, reason
-	}
-}
-
-func (h *host) refusal(now time.Time) {
-	h.refused.add(now)
-	if n := h.refused.sum(now); n >= 20 && n*100 > h.asked.sum(now) {
-		h.suspiciousUntil = now.Add(10 * time.Minute)
 	}
 }
 

@@ -169,7 +169,7 @@ func (a attempt) send(ctx context.Context, token domain.Secret, done leave) answ
 
 // request is what the gate is asked for.
 func (a attempt) request() pace.Request {
-	r := pace.Request{Host: host(a.link), Client: client(a.key.Link, a.link), Grant: a.key.Grant, Urgent: !a.state.RequestedAt.IsZero()}
+	r := pace.Request{Host: host(a.link), Client: client(a.key.Link, a.link), Link: a.key.Link, Grant: a.key.Grant, Urgent: !a.state.RequestedAt.IsZero()}
 	if a.state.Credential != nil {
 		r.Ends = a.state.Credential.ExpiresAt
 	}
