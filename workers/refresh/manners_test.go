@@ -82,7 +82,7 @@ func TestMassRefusal(t *testing.T) {
 			ahead := time.Duration(0)
 			w.svc.Now = func() time.Time { return time.Now().Add(ahead) }
 			for round := 1; round <= 3; round++ {
-				for i := 0; w.op.requests < round*(grants-2) && i < 2000; i++ {
+				for i := 0; w.op.requests < round*(grants-2) && i < 200; i++ {
 					for _, key := range w.grants {
 						if err := w.workers[0].Handle(t.Context(), key); err != nil {
 							t.Fatal(err)
