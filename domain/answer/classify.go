@@ -61,6 +61,8 @@ func Classify(status int, code string, overrides map[string]Class) Class {
 	switch {
 	case status >= 300 && status < 400: // misconfigured, or an attack
 		return ConfigError
+	case status == 429 && codes[code] == "": // maybe of somebody in front, who knows nothing of what happened behind
+		return Ambiguous
 	case status == 429:
 		return RateLimited
 	case status == 503 && codes[code] == Transient: // the provider says so itself

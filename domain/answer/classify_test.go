@@ -56,7 +56,9 @@ func TestClassify(t *testing.T) {
 		{200, "something_new", nil, answer.AccessDenied},
 		// later
 		{400, "slow_down", nil, answer.RateLimited},
-		{429, "", nil, answer.RateLimited},
+		{429, "slow_down", nil, answer.RateLimited},
+		{429, "", nil, answer.Ambiguous},
+		{429, "something_new", nil, answer.Ambiguous},
 		{429, "temporarily_unavailable", nil, answer.RateLimited},
 		{429, "invalid_grant", nil, answer.RateLimited},
 		{400, "temporarily_unavailable", nil, answer.Transient},

@@ -82,6 +82,7 @@ func (n Namespace) Readers() string    { return n.stream("READERS") }
 func (n Namespace) Vault() string      { return n.stream("VAULT") }
 func (n Namespace) Keys() string       { return n.stream("KEYS") }
 func (n Namespace) Outcomes() string   { return n.stream("OUTCOMES") }
+func (n Namespace) Pauses() string     { return n.stream("PAUSES") }
 
 // The durable consumers.
 const (
@@ -205,6 +206,10 @@ func (n Namespace) buckets(replicas int) []jetstream.KeyValueConfig {
 		Bucket:      n.Outcomes(),
 		Description: "the outcome of each command, so that a repeat gets the same answer",
 		History:     1, TTL: 30 * 24 * time.Hour, Storage: jetstream.FileStorage, Replicas: replicas,
+	}, {
+		Bucket:      n.Pauses(),
+		Description: "hosts that asked to be left alone, and until when",
+		History:     1, TTL: time.Hour, Storage: jetstream.FileStorage, Replicas: replicas,
 	}, {
 		Bucket:      n.Readers(),
 		Description: "public curve keys of readers, to which their tokens are sealed",

@@ -63,8 +63,22 @@ func (n *Node) runWake(ctx context.Context) error {
 	return n.eachEvent(ctx, bus.WakeConsumer, w.Handle)
 }
 
+func (n *Node) notices() *notify.Worker {
+	return &notify.Worker{Links: n.Commands.Links, Grants: n.Commands.Grants, Publish: n.publishNotice, Now: n.Commands.Now}
+}
+
+// tellHeld tells of refusals that are not believed.
+func (n *Node) tellHeld(ctx context.Context, d pace.Doubt) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	n.Log.Error("many grants are refused at once; nobody is asked for consent for now", "host", d.Host, "link", d.Link)
+	if err := n.notices().Held(ctx, d.Link, d.Host, d.At); err != nil {
+		n.Log.Warn("a notice could not be published", "error", err)
+	}
+}
+
 func (n *Node) runNotices(ctx context.Context) error {
-	w := &notify.Worker{Links: n.Commands.Links, Grants: n.Commands.Grants, Publish: n.publishNotice, Now: n.Commands.Now}
+	w := n.notices()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return n.eachEvent(ctx, bus.NoticesConsumer, w.Handle) })
 	group.Go(func() error {
@@ -136,8 +150,14 @@ func (n *Node) grantsOf(ctx context.Context, id uuid.UUID) ([]domain.Key, error)
 }
 
 func (n *Node) runRefresh(ctx context.Context) error {
+	pauses, err := newPauses(ctx, n.js, n.Namespace.Pauses(), n.Log)
+	if err != nil {
+		return err
+	}
+	go pauses.run(ctx)
+	pauses.gates.Doubted = func(d pace.Doubt) { go n.tellHeld(context.WithoutCancel(ctx), d) }
 	w := &refresh.Worker{
-		Commands: n.Commands, Endpoint: n.oauth, Journal: n.journal, Vault: n.Vault, Gates: &pace.Gates{},
+		Commands: n.Commands, Endpoint: n.oauth, Journal: n.journal, Vault: n.Vault, Gates: pauses.gates,
 		Later: n.Schedules().Set, Node: n.Name, Boot: n.boot, Log: n.Log,
 	}
 	if err := w.Replay(ctx); err != nil {
@@ -148,7 +168,7 @@ func (n *Node) runRefresh(ctx context.Context) error {
 	others.Go(func() { n.replay(ctx, w) })
 	defer others.Wait()
 	return jobs.Consumer{
-		Connect: n.dial, Stream: n.Namespace.Timers(), Durable: bus.RefreshConsumer, Parallel: 64, Drain: drain, Log: n.Log,
+		Connect: n.dial, Stream: n.Namespace.Timers(), Durable: bus.RefreshConsumer, Parallel: 2 * pace.MostAtOnce, Drain: drain, Log: n.Log,
 		Handle: func(ctx context.Context, j jobs.Job) error {
 			key, err := expiring(j.Subject)
 			if err != nil {

@@ -116,7 +116,7 @@ func TestAnswers(t *testing.T) {
 		{"400 invalid_grant", says(400, `{"error":"invalid_grant"}`), answer.GrantInvalid, "invalid_grant", 0},
 		{"401 invalid_client", says(401, `{"error":"invalid_client"}`), answer.ClientRejected, "invalid_client", 0},
 		{"a stranger's code", says(400, `{"error":"canary\n","error_description":"canary"}`), answer.AccessDenied, "", 0},
-		{"429", says(429, "", "Retry-After", "120"), answer.RateLimited, "", 0},
+		{"429", says(429, "", "Retry-After", "120"), answer.Ambiguous, "", 0},
 		{"503 temporarily_unavailable", says(503, `{"error":"temporarily_unavailable"}`), answer.Transient, "temporarily_unavailable", 0},
 		{"404", says(404, "not found"), answer.ConfigError, "", 0},
 	} {
@@ -288,6 +288,22 @@ func TestRead(t *testing.T) {
 		}
 		if read.Token != nil && (!read.Token.RefreshToken.Equal(came.Token.RefreshToken) || read.Token.Lifetime != came.Token.Lifetime) {
 			t.Errorf("%s: the token reads otherwise", raw.Body)
+		}
+	}
+}
+
+// Status 429 without a word of OAuth leaves it open whether the refresh token was
+// used, where that matters.
+func TestTooManyByRotation(t *testing.T) {
+	for kind, want := range map[provider.RotationKind]answer.Class{
+		provider.Stable: answer.RateLimited, provider.Grace: answer.RateLimited, provider.Strict: answer.Ambiguous, provider.Unknown: answer.Ambiguous,
+	} {
+		endpoint, _ := server(t, says(429, "slow down, please"))
+		r := at(endpoint)
+		r.Provider.Rotation.Kind = kind
+		got := oauth.New(oauth.Options{Loopback: true}).Refresh(t.Context(), r, domain.NewSecret("rt"), func() error { return nil }, func(answer.Raw) error { return nil })
+		if got.Class != want {
+			t.Errorf("%s: %s, want %s", kind, got.Class, want)
 		}
 	}
 }

@@ -116,7 +116,7 @@ func (e *exchange) answer(token *oauth2.Token, err error) answer.Answer {
 	case e.status/100 == 3:
 		a.Class, a.Problem = answer.ConfigError, "the token endpoint redirects; give the address that it redirects to"
 	case e.status/100 != 2 || e.code() != "":
-		a.Class = answer.Classify(e.status, e.code(), e.profile.Errors)
+		a.Class = e.class()
 		a.Problem = fmt.Sprintf("the token endpoint answered with status %d", e.status)
 	case err != nil || token == nil:
 		a.Class, a.Problem = answer.Unreadable, "the answer is successful and cannot be read"
@@ -124,6 +124,16 @@ func (e *exchange) answer(token *oauth2.Token, err error) answer.Answer {
 		a.Class, a.Token, a.Problem = e.token(token)
 	}
 	return a
+}
+
+// class is what an answer without a token means. Where a used refresh token
+// works on, "too many" is no reason for doubt, whoever says it.
+func (e *exchange) class() answer.Class {
+	kind := e.profile.Rotation.Kind
+	if e.status == http.StatusTooManyRequests && (kind == provider.Stable || kind == provider.Grace) {
+		return answer.RateLimited
+	}
+	return answer.Classify(e.status, e.code(), e.profile.Errors)
 }
 
 func (e *exchange) code() string {

@@ -20,6 +20,7 @@ const (
 	ReauthorizationDueSoon  Kind = "reauthorization_due_soon" // it will be, on a day that is known
 	RefreshStalled          Kind = "refresh_stalled"          // a grant's refreshes have failed for a day
 	AnswerUnreadable        Kind = "answer_unreadable"        // an answer is kept that a person must look at
+	ReauthorizationHeld     Kind = "reauthorization_held"     // so many grants are refused at once that no person is asked for
 	LinkDegraded            Kind = "link_degraded"            // a link's configuration, or its provider, is in trouble
 	LinkRecovered           Kind = "link_recovered"           // it no longer is
 )

@@ -14,6 +14,7 @@ const clientHold = 15 * time.Minute
 type client struct {
 	heldUntil time.Time
 	probing   bool // the hold is over, and one request finds out
+	doubt     doubt
 	used      time.Time
 }
 

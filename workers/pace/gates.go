@@ -3,8 +3,8 @@
 //
 // It knows no grant and sends nothing. A caller that must wait is told for how
 // long and holds nothing meanwhile, so that a hundred thousand can wait at once.
-// Every number here is this node's own: nodes do not talk about it, the
-// provider's answers tell each of them.
+// Every number here is this node's own, for the provider's answers tell each of
+// them; only a provider's wish to be left alone is passed on (Closed, Close).
 package pace
 
 import (
@@ -18,14 +18,24 @@ import (
 
 // Request is one token request that somebody wants to send.
 type Request struct {
-	Host   string    // of the token endpoint, with its port
-	Client string    // the client as it is configured: a changed one is another
+	Host   string // of the token endpoint, with its port
+	Client string // the client as it is configured: a changed one is another
+	Link   uuid.UUID
 	Grant  uuid.UUID // keeps its place in the queue
+	Ends   time.Time // when its access token does: who has less time comes first
 	Urgent bool      // a reader waits for it
 }
 
 // Gates are the gates of all hosts and clients. The zero value is ready.
 type Gates struct {
+	// Closed is told, when it is set, of each host that asks to be left alone,
+	// so that other nodes can be told. It must not wait.
+	Closed func(host string, until time.Time)
+
+	// Doubted is told, when it is set, that the refusals at a host, or of a
+	// client, are held back from now on. It must not wait.
+	Doubted func(d Doubt)
+
 	mu      sync.Mutex
 	hosts   map[string]*host
 	clients map[string]*client
@@ -55,19 +65,47 @@ func (g *Gates) Enter(r Request) (done func(class answer.Class, retryAfter time.
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		now := time.Now()
+		before := h.closedUntil
 		h.leave(class, retryAfter, now)
 		c.leave(class, now)
+		if class != "" {
+			g.doubt(h, c, r, class, now)
+		}
+		if retryAfter > 0 && h.closedUntil.After(before) && g.Closed != nil {
+			g.Closed(r.Host, h.closedUntil)
+		}
 	}, 0
 }
 
-// Suspicious reports that so many grants of a host were refused of late that it
-// is hardly their own fault: more than one in a hundred, and at least twenty,
-// within ten minutes. It holds for ten minutes.
-func (g *Gates) Suspicious(name string) bool {
+// Close leaves a host alone until a time, an hour at most, as another node was
+// asked to.
+func (g *Gates) Close(host string, until time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	h := g.hosts[name]
-	return h != nil && time.Now().Before(h.suspiciousUntil)
+	now := time.Now()
+	if most := now.Add(longestWish); until.After(most) {
+		until = most
+	}
+	g.host(host, now).close(until, rateLimited)
+}
+
+func (g *Gates) doubt(h *host, c *client, r Request, class answer.Class, now time.Time) {
+	known := now.Before(h.doubt.until) || now.Before(c.doubt.until)
+	ofHost, ofClient := h.doubt.leave(class, now), c.doubt.leave(class, now)
+	if (ofHost || ofClient) && !known && g.Doubted != nil {
+		g.Doubted(Doubt{Host: r.Host, Link: r.Link, At: now})
+	}
+}
+
+// Hold is how long the refusal of a grant waits before it is asked again, because
+// so many of its host or client are refused of late that it is hardly their own
+// fault: more than one in a hundred, and at least twenty, within ten minutes. 0
+// says that it may be believed.
+func (g *Gates) Hold(r Request) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	return max(g.host(r.Host, now).doubt.hold(now), g.client(r.Client, now).doubt.hold(now))
 }
 
 // State is a host's gate as it is now.
@@ -88,7 +126,7 @@ func (g *Gates) States() []State {
 	now := time.Now()
 	all := make([]State, 0, len(g.hosts))
 	for name, h := range g.hosts {
-		s := State{Host: name, Rate: h.pace(now), Concurrency: int(h.window), InFlight: h.inFlight, Waiting: len(h.slots)}
+		s := State{Host: name, Rate: h.pace(now), Concurrency: int(h.window), InFlight: h.inFlight, Waiting: len(h.waiting.places)}
 		if now.Before(h.closedUntil) {
 			s.ClosedUntil, s.Reason = h.closedUntil, h.reason
 		}
@@ -103,7 +141,7 @@ func (g *Gates) host(name string, now time.Time) *host {
 		if g.hosts == nil {
 			g.hosts = map[string]*host{}
 		}
-		h = newHost(now)
+		h = newHost()
 		g.hosts[name] = h
 	}
 	h.used = now
@@ -116,7 +154,7 @@ func (g *Gates) client(name string, now time.Time) *client {
 		if g.clients == nil {
 			g.clients = map[string]*client{}
 		}
-		c = &client{}
+		c = &client{doubt: newDoubt()}
 		g.clients[name] = c
 	}
 	c.used = now
@@ -130,7 +168,7 @@ func (g *Gates) sweep(now time.Time) {
 	}
 	g.swept = now
 	for name, h := range g.hosts {
-		h.forget(now)
+		h.waiting.forget(now)
 		if now.Sub(h.used) > idle && h.inFlight == 0 {
 			delete(g.hosts, name)
 		}

@@ -56,6 +56,41 @@ func TestRetryAfter(t *testing.T) {
 	})
 }
 
+// The wish of any answer holds for the whole host, an hour at most, and is told
+// once to whoever shares it.
+func TestAnyRetryAfterClosesTheHost(t *testing.T) {
+	for class, wish := range map[answer.Class]time.Duration{
+		answer.RateLimited: time.Minute, answer.Ambiguous: 10 * time.Minute, answer.Transient: 9 * time.Hour, answer.AccessDenied: time.Minute,
+	} {
+		within(t, func(t *testing.T, g *pace.Gates) {
+			var told []time.Time
+			g.Closed = func(_ string, until time.Time) { told = append(told, until) }
+			first, _ := g.Enter(request("h"))
+			second, _ := g.Enter(request("h"))
+			first(class, wish)
+			second(class, wish)
+			want := time.Now().Add(min(wish, time.Hour))
+			if s := g.States()[0]; !s.ClosedUntil.Equal(want) || len(told) != 1 || !told[0].Equal(want) {
+				t.Errorf("%s: closed until %s, told %v, want %s", class, s.ClosedUntil, told, want)
+			}
+		})
+	}
+}
+
+// What another node was told holds here.
+func TestClosedByAnother(t *testing.T) {
+	within(t, func(t *testing.T, g *pace.Gates) {
+		g.Close("h", time.Now().Add(time.Minute))
+		if _, wait := g.Enter(request("h")); wait < time.Minute {
+			t.Errorf("waits %s", wait)
+		}
+		g.Close("h", time.Now().Add(24*time.Hour))
+		if s := g.States()[0]; s.ClosedUntil.After(time.Now().Add(time.Hour)) {
+			t.Errorf("closed until %s", s.ClosedUntil)
+		}
+	})
+}
+
 // "Too many" without a wish: a second, then twice as long each time, until a
 // request goes through.
 func TestPausesGrow(t *testing.T) {
@@ -155,40 +190,10 @@ func TestClientRefused(t *testing.T) {
 	})
 }
 
-// When more than one in a hundred grants are refused, it is hardly their fault.
-func TestSuspicious(t *testing.T) {
-	for name, tt := range map[string]struct {
-		asked, refused int
-		want           bool
-	}{
-		"a few": {100, 19, false}, "many": {500, 25, true}, "many of very many": {3000, 25, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			within(t, func(t *testing.T, g *pace.Gates) {
-				for i := range tt.asked {
-					class := answer.Issued
-					if i >= tt.asked-tt.refused {
-						class = answer.GrantInvalid
-					}
-					r := request("h")
-					for wait := ask(g, r, class, 0); wait > 0; wait = ask(g, r, class, 0) {
-						time.Sleep(wait)
-					}
-				}
-				if got := g.Suspicious("h"); got != tt.want {
-					t.Errorf("suspicious: %t", got)
-				}
-				time.Sleep(11 * time.Minute)
-				if g.Suspicious("h") {
-					t.Error("suspicious for ever")
-				}
-			})
-		})
-	}
-}
-
 // arrivals are the callers by the time at which they come.
-type arrivals []struct {
+type arrivals []arrival
+
+type arrival struct {
 	at time.Time
 	r  pace.Request
 }
@@ -196,12 +201,7 @@ type arrivals []struct {
 func (a arrivals) Len() int           { return len(a) }
 func (a arrivals) Less(i, j int) bool { return a[i].at.Before(a[j].at) }
 func (a arrivals) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
-func (a *arrivals) Push(x any) {
-	*a = append(*a, x.(struct {
-		at time.Time
-		r  pace.Request
-	}))
-}
+func (a *arrivals) Push(x any)        { *a = append(*a, x.(arrival)) }
 func (a *arrivals) Pop() any {
 	last := (*a)[len(*a)-1]
 	*a = (*a)[:len(*a)-1]
@@ -216,20 +216,14 @@ func TestHundredThousandTogether(t *testing.T) {
 		var queue arrivals
 		begin := time.Now()
 		for range grants {
-			queue = append(queue, struct {
-				at time.Time
-				r  pace.Request
-			}{begin, request("h")})
+			queue = append(queue, arrival{begin, request("h")})
 		}
 		tokens, refilled := allowed, begin
 		var served, refused, turns int
 		var longest time.Duration
 		reader := begin.Add(time.Minute)
 		for len(queue) > 0 {
-			next := heap.Pop(&queue).(struct {
-				at time.Time
-				r  pace.Request
-			})
+			next := heap.Pop(&queue).(arrival)
 			time.Sleep(time.Until(next.at))
 			turns++
 			now := time.Now()

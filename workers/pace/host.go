@@ -4,11 +4,14 @@ import (
 	"math"
 	"time"
 
-	"github.com/google/uuid"
 	"golang.org/x/time/rate"
 
 	"outlink/domain/answer"
 )
+
+// MostAtOnce is how many requests a host is sent at once at most: less than a
+// node does at once, so that a slow host leaves room for the others.
+const MostAtOnce = 32
 
 // What a host is asked for at first, and the bounds between which its own
 // answers move that.
@@ -20,7 +23,7 @@ const (
 	burst       = 10
 
 	firstWindow   = 8.0 // requests at once
-	highestWindow = 64.0
+	highestWindow = float64(MostAtOnce)
 
 	urgentShare = 0.2 // of rate and window, for callers somebody waits for
 
@@ -31,6 +34,9 @@ const (
 	patience = 2 * time.Minute // how late a caller may come for its slot
 )
 
+// rateLimited is why a host is closed that asked for it.
+const rateLimited = "rate_limited"
+
 // host is the gate of one token endpoint.
 type host struct {
 	rate   float64
@@ -40,8 +46,7 @@ type host struct {
 	cut    time.Time     // when rate and window were last cut
 
 	inFlight int
-	slots    map[uuid.UUID]time.Time // of those that were told to come back
-	nextSlot time.Time
+	waiting  queue // those that were told to come back
 
 	closedUntil time.Time
 	reason      string
@@ -49,30 +54,25 @@ type host struct {
 	breaker     breaker
 	ramp        ramp
 
-	refused, asked  counter // within ten minutes
-	suspiciousUntil time.Time
-	used            time.Time
+	doubt doubt
+	used  time.Time
 }
 
-func newHost(now time.Time) *host {
+func newHost() *host {
 	return &host{
-		rate: firstRate, window: firstWindow, slots: map[uuid.UUID]time.Time{}, nextSlot: now,
+		rate: firstRate, window: firstWindow, waiting: newQueue(),
 		all: rate.NewLimiter(firstRate, burst), urgent: rate.NewLimiter(firstRate*urgentShare, burst),
 		breaker: breaker{failed: counter{width: 10 * time.Second}, total: counter{width: 10 * time.Second}},
-		refused: counter{width: 100 * time.Second}, asked: counter{width: 100 * time.Second},
+		doubt:   newDoubt(),
 	}
 }
 
 // enter returns 0 when the request may be sent, or how long to wait.
 func (h *host) enter(r Request, now time.Time) time.Duration {
-	if h.closed(now) {
-		h.nextSlot = later(h.nextSlot, h.closedUntil)
+	if h.closed(now) || !h.allowed(r, now) {
 		return h.slot(r, now)
 	}
-	if !h.allowed(r, now) {
-		return h.slot(r, now)
-	}
-	delete(h.slots, r.Grant)
+	h.waiting.leave(r.Grant)
 	h.inFlight++
 	h.breaker.enter()
 	return 0
@@ -101,26 +101,40 @@ func (h *host) allowed(r Request, now time.Time) bool {
 	if r.Urgent && h.urgent.AllowN(now, 1) {
 		return true
 	}
-	slot, queued := h.slots[r.Grant]
-	if !r.Urgent && len(h.slots) > 0 && (!queued || now.Before(slot)) {
+	place, queued := h.waiting.places[r.Grant]
+	if !r.Urgent && len(h.waiting.places) > 0 && (!queued || now.Before(place.at)) {
 		return false
 	}
 	return h.all.AllowN(now, 1)
 }
 
-// slot gives the caller its place: each its own, at the host's pace. An urgent
-// one does not queue behind the others.
+// slot gives the caller its place: each its own, at the host's pace, and before
+// those whose tokens end later. An urgent one does not queue behind the others.
 func (h *host) slot(r Request, now time.Time) time.Duration {
-	gap := time.Duration(float64(time.Second) / h.pace(now))
+	from := later(now, h.closedUntil)
 	if r.Urgent {
-		return max(h.closedUntil.Sub(now), 0) + gap
+		return from.Add(h.taking(1, from)).Sub(now)
 	}
-	if at, queued := h.slots[r.Grant]; queued && at.After(now) {
-		return at.Sub(now)
+	if place, queued := h.waiting.places[r.Grant]; queued && place.at.After(now) {
+		return place.at.Sub(now)
 	}
-	h.nextSlot = later(h.nextSlot, now).Add(gap)
-	h.slots[r.Grant] = h.nextSlot
-	return h.nextSlot.Sub(now)
+	h.waiting.leave(r.Grant)
+	at := from.Add(h.taking(h.waiting.ahead(r)+1, from))
+	h.waiting.join(r, at)
+	return at.Sub(now)
+}
+
+// taking is how long the host takes for n requests from a time on; its pace grows
+// while it comes back.
+func (h *host) taking(n int, from time.Time) time.Duration {
+	left := float64(n)
+	for at := from; ; at = at.Add(time.Minute) {
+		pace := h.pace(at)
+		if seconds := left / pace; seconds <= 60 || pace >= h.rate {
+			return at.Sub(from) + time.Duration(seconds*float64(time.Second))
+		}
+		left -= 60 * pace
+	}
 }
 
 // leave takes in what came of a request.
@@ -130,7 +144,6 @@ func (h *host) leave(class answer.Class, retryAfter time.Duration, now time.Time
 		h.breaker.probing = false
 		return
 	}
-	h.asked.add(now)
 	failed := class == answer.Ambiguous || class == answer.NotSent
 	if openFor := h.breaker.leave(failed, now); openFor > 0 {
 		h.close(now.Add(openFor), "breaker")
@@ -140,15 +153,14 @@ func (h *host) leave(class answer.Class, retryAfter time.Duration, now time.Time
 		h.ramp = ramp{since: now, from: max(h.rate/10, lowestRate)}
 	}
 	switch {
+	case retryAfter > 0 && class != answer.Issued:
+		h.wish(retryAfter, now)
 	case class == answer.RateLimited:
-		h.tooMany(retryAfter, now)
+		h.tooMany(now)
 	case failed:
 		h.slower(now, h.rate)
 	default:
 		h.well()
-	}
-	if class == answer.GrantInvalid {
-		h.refusal(now)
 	}
 }
 
@@ -159,15 +171,18 @@ func (h *host) well() {
 	h.window = min(h.window+1/h.window, highestWindow)
 }
 
-// tooMany heeds the provider's wish, or its own growing one.
-func (h *host) tooMany(retryAfter time.Duration, now time.Time) {
+// wish heeds a Retry-After, whatever else the answer says: it is the host that
+// asks to be left alone, not one grant.
+func (h *host) wish(retryAfter time.Duration, now time.Time) {
 	h.slower(now, h.rate/2)
-	pause := min(retryAfter, longestWish)
-	if pause <= 0 {
-		pause = min(firstPause<<min(h.pauses, 10), longestPause)
-		h.pauses++
-	}
-	h.close(now.Add(pause), "rate_limited")
+	h.close(now.Add(min(retryAfter, longestWish)), rateLimited)
+}
+
+// tooMany pauses for ever longer when the provider does not say for how long.
+func (h *host) tooMany(now time.Time) {
+	h.slower(now, h.rate/2)
+	h.close(now.Add(min(firstPause<<min(h.pauses, 10), longestPause)), rateLimited)
+	h.pauses++
 }
 
 // slower cuts, once a second at most: what is in flight together is answered
@@ -187,13 +202,6 @@ func (h *host) close(until time.Time, reason string) {
 	}
 }
 
-func (h *host) refusal(now time.Time) {
-	h.refused.add(now)
-	if n := h.refused.sum(now); n >= 20 && n*100 > h.asked.sum(now) {
-		h.suspiciousUntil = now.Add(10 * time.Minute)
-	}
-}
-
 // pace is the rate as it is now, in requests a second.
 func (h *host) pace(now time.Time) float64 { return min(h.rate, h.ramp.at(now)) }
 
@@ -202,15 +210,6 @@ func (h *host) limit(now time.Time) {
 	if h.all.Limit() != pace {
 		h.all.SetLimitAt(now, pace)
 		h.urgent.SetLimitAt(now, pace*urgentShare)
-	}
-}
-
-// forget drops the slots of callers that do not come.
-func (h *host) forget(now time.Time) {
-	for id, at := range h.slots {
-		if now.Sub(at) > patience {
-			delete(h.slots, id)
-		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -63,7 +64,7 @@ func (w *Worker) refresh(ctx context.Context, key domain.Key, s grant.State, c c
 		return w.Later(ctx, key, w.Commands.Now().Add(15*time.Second+w.jitter(15*time.Second)))
 	}
 	defer release()
-	done, wait := w.Gates.Enter(pace.Request{Host: host(l), Client: client(key.Link, l), Grant: key.Grant, Urgent: !s.RequestedAt.IsZero()})
+	done, wait := w.Gates.Enter(a.request())
 	if wait > 0 {
 		return w.Later(ctx, key, w.Commands.Now().Add(wait))
 	}
@@ -71,34 +72,45 @@ func (w *Worker) refresh(ctx context.Context, key domain.Key, s grant.State, c c
 		done("", 0)
 		return w.Later(ctx, key, w.Commands.Now().Add(15*time.Second))
 	}
-	ans, err := a.run(ctx, of)
-	done(ans.Class, ans.RetryAfter)
-	return err
+	return a.run(ctx, of, done)
 }
 
+// leave tells the gate what came of a request that it let through.
+type leave func(answer.Class, time.Duration)
+
 // run takes the lease, sends the refresh token and settles the answer.
-func (a attempt) run(ctx context.Context, of uuid.UUID) (answer.Answer, error) {
+func (a attempt) run(ctx context.Context, of uuid.UUID, done leave) error {
 	a.fly(a.id)
 	defer a.land(a.id)
 	a.begun = started()
 	leased, err := a.lease(ctx, of)
 	if err != nil || !leased {
 		a.Journal.Drop(a.id)
-		return answer.Answer{}, err
+		done("", 0)
+		return err
 	}
 	// From here on the answer belongs to the grant, not to whoever asked: neither
 	// a caller nor a shutdown may cut it off.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease)
 	defer cancel()
-	ans := a.send(ctx, a.credential.RefreshToken)
+	ans := a.send(ctx, a.credential.RefreshToken, done)
 	if ans.Class == answer.GrantInvalid && !a.credential.Fallback.IsZero() {
-		// Whatever comes of it: a fallback that was not refused may still be good.
 		a.fallback = true
-		second := a.send(ctx, a.credential.Fallback)
-		second.Requests, second.Unknown = second.Requests+ans.Requests, second.Unknown+ans.Unknown
-		ans = second
+		ans = a.sendFallback(ctx, ans)
 	}
-	return ans, a.settle(ctx, ans)
+	return a.settle(ctx, ans)
+}
+
+// sendFallback asks with the other refresh token, after the first was refused.
+// Whatever comes of it, it counts: one that was not refused may still be good,
+// and so may one that was not asked for its turn did not come.
+func (a attempt) sendFallback(ctx context.Context, refused answer.Answer) answer.Answer {
+	second := answer.Answer{Class: answer.NotSent, Problem: "the fallback's turn did not come"}
+	if done, ok := a.turn(ctx, 0); ok {
+		second = a.send(ctx, a.credential.Fallback, done)
+	}
+	second.Requests, second.Unknown = second.Requests+refused.Requests, second.Unknown+refused.Unknown
+	return second
 }
 
 // lease asks the log for the right to send, or reports that there is nothing to
@@ -130,11 +142,12 @@ func (a attempt) guard() error {
 
 // send sends a refresh token. An ambiguous answer is followed by further tries
 // of the same one: without the answer, the new token does not exist for us.
-func (a attempt) send(ctx context.Context, token domain.Secret) answer.Answer {
+func (a attempt) send(ctx context.Context, token domain.Secret, done leave) answer.Answer {
 	sum := answer.Answer{}
 	for n := 0; ; n++ {
 		began := time.Now()
 		ans := a.Endpoint.Refresh(ctx, a.registration, token, a.guard, a.keep)
+		done(forGate(ans), ans.RetryAfter)
 		ans.Requests, ans.Unknown = ans.Requests+sum.Requests, sum.Unknown
 		if ans.Class != answer.Ambiguous {
 			return stillUnknown(ans)
@@ -146,16 +159,57 @@ func (a attempt) send(ctx context.Context, token domain.Secret) answer.Answer {
 			sum.SentAt = began
 		}
 		sum.Requests, sum.Unknown = ans.Requests, ans.Unknown
-		pause, again := a.again(n, sum.SentAt)
+		pause, again := a.again(ans, n, sum.SentAt)
 		if !again || a.guard() != nil {
 			return ans
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if done, again = a.turn(ctx, pause); !again {
 			return ans
 		}
 	}
+}
+
+// request is what the gate is asked for.
+func (a attempt) request() pace.Request {
+	r := pace.Request{Host: host(a.link), Client: client(a.key.Link, a.link), Link: a.key.Link, Grant: a.key.Grant, Urgent: !a.state.RequestedAt.IsZero()}
+	if a.state.Credential != nil {
+		r.Ends = a.state.Credential.ExpiresAt
+	}
+	return r
+}
+
+// turnWithin is how long one more request of an attempt waits for its turn; the
+// job waits with it.
+const turnWithin = 2 * time.Second
+
+// turn waits, after a pause, for the gate to let one more request of the attempt
+// through. It is as urgent as a reader's: the answer may save the grant.
+func (a attempt) turn(ctx context.Context, pause time.Duration) (leave, bool) {
+	r := a.request()
+	r.Urgent = true
+	for until := time.Now().Add(pause + turnWithin); ; {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, false
+		}
+		done, wait := a.Gates.Enter(r)
+		if wait == 0 {
+			return done, true
+		}
+		if pause = wait; time.Now().Add(pause).After(until) {
+			return nil, false
+		}
+	}
+}
+
+// forGate is what an answer means for its host: status 429 is "too many", even
+// when it leaves open whether the refresh token was used.
+func forGate(ans answer.Answer) answer.Class {
+	if ans.HTTPStatus == http.StatusTooManyRequests {
+		return answer.RateLimited
+	}
+	return ans.Class
 }
 
 // stillUnknown keeps an answer ambiguous that says nothing about the requests
@@ -173,8 +227,12 @@ func stillUnknown(ans answer.Answer) answer.Answer {
 // again says whether the same refresh token is sent once more after n tries
 // without an answer. Where the old one works for a while, every try within that
 // while may bring the new one; where it stays, a later attempt will do; anywhere
-// else, one more costs nothing that is not lost already.
-func (a attempt) again(n int, first time.Time) (time.Duration, bool) {
+// else, one more costs nothing that is not lost already. A provider that says
+// when to come back is not asked before.
+func (a attempt) again(ans answer.Answer, n int, first time.Time) (time.Duration, bool) {
+	if ans.RetryAfter > 0 || ans.HTTPStatus == http.StatusTooManyRequests {
+		return 0, false
+	}
 	rotation := a.registration.Provider.Rotation
 	switch rotation.Kind {
 	case provider.Stable:

@@ -117,8 +117,6 @@ func (a attempt) grantInvalid(ctx context.Context, ans answer.Answer) error {
 	clean := !a.crossed(ans)
 	strict := a.registration.Provider.Rotation.Kind == provider.Strict
 	switch {
-	case a.Gates.Suspicious(host(a.link)):
-		return a.retry(ctx, ans, grant.Unconfirmed, linkRetry)
 	case a.state.Unconfirmed > 0, clean && strict:
 		return a.reauthorize(ctx, ans, a.lost(ans))
 	case a.takeover: // the node that was overtaken may have the new token in its journal
@@ -147,7 +145,12 @@ func (a attempt) lost(ans answer.Answer) grant.Reason {
 	return grant.GrantInvalid
 }
 
+// reauthorize says that a person is needed, unless the same is said of too many
+// grants at once to be believed.
 func (a attempt) reauthorize(ctx context.Context, ans answer.Answer, reason grant.Reason) error {
+	if wait := a.Gates.Hold(a.request()); wait > 0 {
+		return a.deferUntil(ctx, ans, grant.Unconfirmed, wait+a.jitter(wait/2))
+	}
 	_, err := a.Commands.RequireReauthorization(ctx, a.key, a.header, grant.ReauthorizationRequired{
 		Attempt: a.id, Reason: reason, ProviderCode: ans.Code, At: a.Commands.Now(),
 	})
@@ -188,6 +191,10 @@ func (a attempt) retry(ctx context.Context, ans answer.Answer, why grant.DeferRe
 	if a.state.Stalled {
 		wait = max(wait, 48*time.Minute+a.jitter(24*time.Minute))
 	}
+	return a.deferUntil(ctx, ans, why, wait)
+}
+
+func (a attempt) deferUntil(ctx context.Context, ans answer.Answer, why grant.DeferReason, wait time.Duration) error {
 	now := a.Commands.Now()
 	out, err := a.Commands.RecordRefreshDeferred(ctx, a.key, a.header, grant.RefreshDeferred{
 		Attempt: a.id, Reason: why, ProviderCode: ans.Code, HTTPStatus: ans.HTTPStatus,

@@ -77,9 +77,10 @@ type Gates interface {
 	// done must be called with what came, or with "" when nothing was sent.
 	Enter(r pace.Request) (done func(answer.Class, time.Duration), wait time.Duration)
 
-	// Suspicious reports that so many grants of a host are refused at once that
-	// it is hardly their fault.
-	Suspicious(host string) bool
+	// Hold is how long the refusal of a grant waits before it is asked again,
+	// because so many of its host or client are refused at once that it is
+	// hardly their fault; 0: it may be believed.
+	Hold(r pace.Request) time.Duration
 }
 
 // Worker renews the tokens of grants. All exported fields are required.
