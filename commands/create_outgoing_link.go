@@ -23,6 +23,7 @@ type Draft struct {
 	Issuer                string            `json:"issuer,omitempty"`
 	AuthStyle             link.AuthStyle    `json:"auth_style,omitempty"`
 	AuthorizationParams   map[string]string `json:"authorization_params,omitempty"`
+	Resources             []string          `json:"resources,omitempty"` // RFC 8707
 }
 
 // CreateOutgoingLink configures a link to a provider.
@@ -46,6 +47,9 @@ func (s *Service) CreateOutgoingLink(ctx context.Context, c CreateOutgoingLink) 
 	}
 	secret, err := s.open(c.ClientSecret)
 	if err != nil {
+		return Outcome{}, err
+	}
+	if err := s.CheckSecret(config.AuthStyle, secret); err != nil {
 		return Outcome{}, err
 	}
 	// Asked before the vault is touched: creating a link that exists must not
@@ -82,7 +86,7 @@ func (s *Service) configure(id uuid.UUID, d Draft, secretGiven bool) (link.Confi
 		Name: d.Name, Provider: d.Provider, ClientID: d.ClientID, Scopes: d.Scopes,
 		AuthorizationEndpoint: d.AuthorizationEndpoint, TokenEndpoint: d.TokenEndpoint,
 		RevocationEndpoint: d.RevocationEndpoint, Issuer: d.Issuer,
-		AuthStyle: d.AuthStyle, AuthorizationParams: d.AuthorizationParams,
+		AuthStyle: d.AuthStyle, AuthorizationParams: d.AuthorizationParams, Resources: d.Resources,
 	})
 	if err := p.Check(config, secretGiven, s.Policy); err != nil {
 		return link.Config{}, err

@@ -88,6 +88,10 @@ type Service struct {
 	Now       func() time.Time
 	NewID     func() uuid.UUID
 	Spread    func() float64 // in [0,1): spreads renewals that would fall together
+
+	// CheckSecret refuses a client secret that the client authentication cannot
+	// use: what must be a key, and is none.
+	CheckSecret func(style link.AuthStyle, secret domain.Secret) error
 }
 
 // Meta travels with an event: who caused it, and by what.

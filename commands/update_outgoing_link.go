@@ -24,6 +24,7 @@ type UpdateOutgoingLink struct {
 	Issuer                *string            `json:"issuer,omitempty"`
 	AuthStyle             *link.AuthStyle    `json:"auth_style,omitempty"`
 	AuthorizationParams   *map[string]string `json:"authorization_params,omitempty"`
+	Resources             *[]string          `json:"resources,omitempty"`
 }
 
 // UpdateOutgoingLink decides on the changed configuration as a whole. A changed
@@ -59,7 +60,7 @@ func (c UpdateOutgoingLink) apply(to link.Config) Draft {
 		Name: to.Name, Provider: to.Provider, ClientID: to.ClientID, Scopes: to.Scopes,
 		AuthorizationEndpoint: to.AuthorizationEndpoint, TokenEndpoint: to.TokenEndpoint,
 		RevocationEndpoint: to.RevocationEndpoint, Issuer: to.Issuer,
-		AuthStyle: to.AuthStyle, AuthorizationParams: to.AuthorizationParams,
+		AuthStyle: to.AuthStyle, AuthorizationParams: to.AuthorizationParams, Resources: to.Resources,
 	}
 	replace(&d.Name, c.Name)
 	replace(&d.ClientID, c.ClientID)
@@ -69,6 +70,7 @@ func (c UpdateOutgoingLink) apply(to link.Config) Draft {
 	replace(&d.Issuer, c.Issuer)
 	replace(&d.AuthStyle, c.AuthStyle)
 	replace(&d.AuthorizationParams, c.AuthorizationParams)
+	replace(&d.Resources, c.Resources)
 	if c.Scopes != nil {
 		d.Scopes = c.Scopes
 	}

@@ -32,6 +32,7 @@ var (
 		AuthorizationEndpoint: "https://op.example/authorize", TokenEndpoint: "https://op.example/token",
 		RevocationEndpoint: "https://op.example/revoke", Issuer: "https://op.example", AuthStyle: link.Basic,
 		AuthorizationParams: map[string]string{"prompt": "consent"}, RedirectURL: "https://outlink.example/oauth/callback/x",
+		Resources: []string{"https://api.example"},
 	}
 
 	links = []link.Event{

@@ -45,12 +45,23 @@ const (
 // section 2.3.1). It is always explicit: guessing sends a refresh token twice.
 type AuthStyle string
 
-// The client authentication methods.
+// The client authentication methods. The first two are older than the names of
+// RFC 8414 (token_endpoint_auth_methods_supported), which the others carry. What
+// proves the client is always the link's client secret: a password, a key or a
+// certificate with its key.
 const (
-	Basic AuthStyle = "basic" // client_secret_basic
-	Body  AuthStyle = "body"  // client_secret_post
-	None  AuthStyle = "none"  // a public client: PKCE only
+	Basic             AuthStyle = "basic"                       // client_secret_basic
+	Body              AuthStyle = "body"                        // client_secret_post
+	None              AuthStyle = "none"                        // a public client: PKCE only
+	PrivateKeyJWT     AuthStyle = "private_key_jwt"             // RFC 7523: the secret is a signing key, JWK or PEM
+	TLSClientAuth     AuthStyle = "tls_client_auth"             // RFC 8705: the secret is a certificate and its key, PEM
+	SelfSignedTLSAuth AuthStyle = "self_signed_tls_client_auth" // the same, and the provider knows the certificate itself
 )
+
+// AuthStyles lists the client authentication methods.
+func AuthStyles() []AuthStyle {
+	return []AuthStyle{Basic, Body, PrivateKeyJWT, TLSClientAuth, SelfSignedTLSAuth, None}
+}
 
 // Config is what an administrator configures.
 type Config struct {
@@ -64,6 +75,7 @@ type Config struct {
 	Issuer                string            `json:"issuer,omitempty"` // expected iss of RFC 9207; empty: not checked when absent
 	AuthStyle             AuthStyle         `json:"auth_style"`
 	AuthorizationParams   map[string]string `json:"authorization_params,omitempty"` // sent to the authorization endpoint as they are
+	Resources             []string          `json:"resources,omitempty"`            // sent as resource with every request (RFC 8707)
 	RedirectURL           string            `json:"redirect_url"`
 }
 
@@ -242,6 +254,9 @@ func (s State) Usable(id uuid.UUID) error {
 func sameConfig(a, b Config) bool {
 	if len(a.AuthorizationParams) == 0 && len(b.AuthorizationParams) == 0 {
 		a.AuthorizationParams, b.AuthorizationParams = nil, nil
+	}
+	if len(a.Resources) == 0 && len(b.Resources) == 0 {
+		a.Resources, b.Resources = nil, nil
 	}
 	return reflect.DeepEqual(a, b)
 }

@@ -27,7 +27,7 @@ const (
 // Overriding one undoes a protection; request and request_uri override them all.
 var reserved = []string{
 	"client_id", "redirect_uri", "response_type", "scope", "state", "nonce",
-	"code_challenge", "code_challenge_method", "request", "request_uri",
+	"code_challenge", "code_challenge_method", "request", "request_uri", "resource",
 }
 
 // Problem is one thing that is wrong with a link's configuration.
@@ -73,6 +73,7 @@ func (p Provider) Check(c link.Config, secretGiven bool, pol Policy) error {
 		ps.add("issuer", "%s has a query; an issuer has none (RFC 8414 section 2)", shown(c.Issuer))
 	}
 	ps.params(c.AuthorizationParams)
+	ps.resources(c.Resources)
 	return ps.err()
 }
 
@@ -95,7 +96,7 @@ func (ps *problems) client(p Provider, c link.Config, secretGiven bool) {
 		ps.add("client_id", "%s is not printable ASCII of at most %d characters; copy it again", shown(c.ClientID), maxText)
 	}
 	switch c.AuthStyle {
-	case link.Basic, link.Body:
+	case link.Basic, link.Body, link.PrivateKeyJWT, link.TLSClientAuth, link.SelfSignedTLSAuth:
 		if !secretGiven {
 			ps.add("client_secret", "is missing; %s", secretAdvice(p))
 		}
@@ -107,7 +108,7 @@ func (ps *problems) client(p Provider, c link.Config, secretGiven bool) {
 			ps.add("client_secret", `is given, and auth_style "none" never sends it; use "basic" or "body", or leave the secret out`)
 		}
 	default:
-		ps.add("auth_style", `%s is unknown; use "basic", "body" or "none"`, shown(string(c.AuthStyle)))
+		ps.add("auth_style", "%s is unknown; use one of %q", shown(string(c.AuthStyle)), link.AuthStyles())
 	}
 }
 
@@ -195,6 +196,21 @@ func (ps *problems) host(field, raw string, u *url.URL, pol Policy) {
 		ps.add(field, "%s is on this machine, which only the development mode allows", shown(raw))
 	case numericHost(host):
 		ps.add(field, "%s has a number for a host, which some resolvers read as an address; give the host name", shown(raw))
+	}
+}
+
+// resources are absolute URIs without a fragment (RFC 8707 section 2). Outlink
+// never opens them, so that any host will do.
+func (ps *problems) resources(resources []string) {
+	if len(resources) > maxScopes {
+		ps.add("resources", "are %d; %d is the most", len(resources), maxScopes)
+		return
+	}
+	for _, r := range resources {
+		u, err := url.Parse(r)
+		if err != nil || !u.IsAbs() || strings.Contains(r, "#") || !scopeToken(r) || len(r) > maxURL {
+			ps.add("resources", "have %s, which is no absolute URI without fragment (RFC 8707); give one such as https://api.example.com/", shown(r))
+		}
 	}
 }
 

@@ -15,8 +15,10 @@ type Registration struct {
 	AuthorizationEndpoint string
 	TokenEndpoint         string
 	RevocationEndpoint    string // "" where there is none
+	Issuer                string // "" where it is not known
 	RedirectURL           string
 	Scopes                []string
 	AuthorizationParams   map[string]string
+	Resources             []string // RFC 8707
 	Provider              Provider
 }

@@ -212,7 +212,7 @@ func (n *Node) openCommands(context.Context) error {
 		Policy: provider.Policy{
 			PublicURL: n.PublicURL, AllowedPrefixes: n.AllowedPrefixes, LoopbackHTTP: n.Dev, PublicSuffix: catalogue.PublicSuffix,
 		},
-		Now: time.Now, NewID: newID, Spread: rand.Float64,
+		Now: time.Now, NewID: newID, Spread: rand.Float64, CheckSecret: oauth.CheckSecret,
 	}
 	return nil
 }

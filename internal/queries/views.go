@@ -28,6 +28,7 @@ type LinkView struct {
 	Issuer                string                  `json:"issuer,omitempty"`
 	AuthStyle             link.AuthStyle          `json:"auth_style"`
 	AuthorizationParams   map[string]string       `json:"authorization_params,omitempty"`
+	Resources             []string                `json:"resources,omitempty"`
 	RedirectURL           string                  `json:"redirect_url"`
 	Grants                projections.GrantCounts `json:"grants"`
 	NextExpiry            *time.Time              `json:"next_expiry,omitempty"`
@@ -45,7 +46,7 @@ func ViewLink(r projections.LinkRow) LinkView {
 		ClientID: s.ClientID, ClientSecretSet: s.SecretGeneration > 0, Scopes: s.Scopes,
 		AuthorizationEndpoint: s.AuthorizationEndpoint, TokenEndpoint: s.TokenEndpoint,
 		RevocationEndpoint: s.RevocationEndpoint, Issuer: s.Issuer, AuthStyle: s.AuthStyle,
-		AuthorizationParams: s.AuthorizationParams, RedirectURL: s.RedirectURL, Grants: r.Grants,
+		AuthorizationParams: s.AuthorizationParams, Resources: s.Resources, RedirectURL: s.RedirectURL, Grants: r.Grants,
 		NextExpiry: optional(r.NextExpiry), CreatedAt: s.CreatedAt, UpdatedAt: r.UpdatedAt, Version: s.Version, Sequence: r.Sequence,
 	}
 }
