@@ -12,6 +12,7 @@ import (
 
 	"outlink/domain"
 	"outlink/domain/grant"
+	"outlink/domain/link"
 )
 
 // authorizationLife is how long a person has to come back from the provider.
@@ -39,6 +40,9 @@ func (s *Service) BeginAuthorization(ctx context.Context, c BeginAuthorization) 
 	}
 	if err := l.State.Usable(c.Link); err != nil {
 		return Outcome{}, err
+	}
+	if !l.State.Uses(link.AuthorizationCode) {
+		return Outcome{}, domain.Errorf(domain.FailedPrecondition, "link %s does not use the grant type %q; its tokens are had by %q", c.Link, link.AuthorizationCode, l.State.GrantTypes)
 	}
 	e := grant.AuthorizationBegun{
 		Authorization: s.NewID(), Subject: c.Subject, ConfigVersion: l.State.ConfigVersion,

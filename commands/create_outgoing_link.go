@@ -23,7 +23,8 @@ type Draft struct {
 	Issuer                string            `json:"issuer,omitempty"`
 	AuthStyle             link.AuthStyle    `json:"auth_style,omitempty"`
 	AuthorizationParams   map[string]string `json:"authorization_params,omitempty"`
-	Resources             []string          `json:"resources,omitempty"` // RFC 8707
+	Resources             []string          `json:"resources,omitempty"`   // RFC 8707
+	GrantTypes            []link.GrantType  `json:"grant_types,omitempty"` // default: authorization_code
 }
 
 // CreateOutgoingLink configures a link to a provider.
@@ -86,12 +87,14 @@ func (s *Service) configure(id uuid.UUID, d Draft, secretGiven bool) (link.Confi
 		Name: d.Name, Provider: d.Provider, ClientID: d.ClientID, Scopes: d.Scopes,
 		AuthorizationEndpoint: d.AuthorizationEndpoint, TokenEndpoint: d.TokenEndpoint,
 		RevocationEndpoint: d.RevocationEndpoint, Issuer: d.Issuer,
-		AuthStyle: d.AuthStyle, AuthorizationParams: d.AuthorizationParams, Resources: d.Resources,
+		AuthStyle: d.AuthStyle, AuthorizationParams: d.AuthorizationParams, Resources: d.Resources, GrantTypes: d.GrantTypes,
 	})
 	if err := p.Check(config, secretGiven, s.Policy); err != nil {
 		return link.Config{}, err
 	}
-	config.RedirectURL, err = p.RedirectURL(s.Policy, id, config)
+	if config.Uses(link.AuthorizationCode) {
+		config.RedirectURL, err = p.RedirectURL(s.Policy, id, config)
+	}
 	return config, err
 }
 

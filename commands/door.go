@@ -60,6 +60,7 @@ var handlers = map[string]command{
 	"DeleteLink":          handle((*Service).DeleteLink),
 	"BeginAuthorization":  handle((*Service).BeginAuthorization),
 	"RecordTokenIssued":   handle((*Service).RecordTokenIssued),
+	"RequestToken":        handle((*Service).RequestToken),
 	"RequestRefresh":      handle((*Service).RequestRefresh),
 	"ReportTokenRejected": handle((*Service).ReportTokenRejected),
 	"SuspendGrant":        handle((*Service).SuspendGrant),

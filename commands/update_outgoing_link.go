@@ -25,6 +25,7 @@ type UpdateOutgoingLink struct {
 	AuthStyle             *link.AuthStyle    `json:"auth_style,omitempty"`
 	AuthorizationParams   *map[string]string `json:"authorization_params,omitempty"`
 	Resources             *[]string          `json:"resources,omitempty"`
+	GrantTypes            []link.GrantType   `json:"grant_types,omitempty"`
 }
 
 // UpdateOutgoingLink decides on the changed configuration as a whole. A changed
@@ -60,7 +61,7 @@ func (c UpdateOutgoingLink) apply(to link.Config) Draft {
 		Name: to.Name, Provider: to.Provider, ClientID: to.ClientID, Scopes: to.Scopes,
 		AuthorizationEndpoint: to.AuthorizationEndpoint, TokenEndpoint: to.TokenEndpoint,
 		RevocationEndpoint: to.RevocationEndpoint, Issuer: to.Issuer,
-		AuthStyle: to.AuthStyle, AuthorizationParams: to.AuthorizationParams, Resources: to.Resources,
+		AuthStyle: to.AuthStyle, AuthorizationParams: to.AuthorizationParams, Resources: to.Resources, GrantTypes: to.GrantTypes,
 	}
 	replace(&d.Name, c.Name)
 	replace(&d.ClientID, c.ClientID)
@@ -71,6 +72,9 @@ func (c UpdateOutgoingLink) apply(to link.Config) Draft {
 	replace(&d.AuthStyle, c.AuthStyle)
 	replace(&d.AuthorizationParams, c.AuthorizationParams)
 	replace(&d.Resources, c.Resources)
+	if c.GrantTypes != nil {
+		d.GrantTypes = c.GrantTypes
+	}
 	if c.Scopes != nil {
 		d.Scopes = c.Scopes
 	}

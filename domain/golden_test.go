@@ -32,7 +32,7 @@ var (
 		AuthorizationEndpoint: "https://op.example/authorize", TokenEndpoint: "https://op.example/token",
 		RevocationEndpoint: "https://op.example/revoke", Issuer: "https://op.example", AuthStyle: link.Basic,
 		AuthorizationParams: map[string]string{"prompt": "consent"}, RedirectURL: "https://outlink.example/oauth/callback/x",
-		Resources: []string{"https://api.example"},
+		Resources: []string{"https://api.example"}, GrantTypes: []link.GrantType{link.AuthorizationCode, link.ClientCredentials},
 	}
 
 	links = []link.Event{
@@ -60,6 +60,7 @@ var (
 			Rotated: true, RefreshTokenHash: "0123456789abcdef", RefreshTokenExpiresAt: at.Add(24 * time.Hour),
 			ConsentEndsAt: at.Add(24 * time.Hour), ClientID: "client", Fallback: true,
 		},
+		grant.TokenRequested{Subject: "default", GrantType: link.ClientCredentials, At: at},
 		grant.FallbackKept{Attempt: id, Generation: 2, RefreshTokenHash: "0123456789abcdef", ReceivedAt: at, At: at},
 		grant.RefreshRequested{Generation: 2, Reason: "a reader needs a token", At: at},
 		grant.RefreshStarted{Attempt: id, Generation: 2, Node: "n1", Boot: id, Journal: id, LeaseSeconds: 240, TakeoverOf: id, At: at},

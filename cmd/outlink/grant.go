@@ -20,7 +20,7 @@ import (
 
 func (a *app) grantCommands() *cobra.Command {
 	c := &cobra.Command{Use: "grant", Short: "Grants: authorizations of a link by a person"}
-	c.AddCommand(a.grantAuthorize(), a.grantImport(), a.grantList(), a.grantShow(), a.grantExplain(),
+	c.AddCommand(a.grantAuthorize(), a.grantRequest(), a.grantImport(), a.grantList(), a.grantShow(), a.grantExplain(),
 		a.grantRefresh(),
 		a.onGrant("suspend", "SuspendGrant", "Take a grant out of service", false, func(h commands.Header, r commands.GrantRef) any {
 			return commands.SuspendGrant{Header: h, GrantRef: r}
@@ -52,6 +52,18 @@ func (a *app) grantAuthorize() *cobra.Command {
 		})
 	}}
 	c.Flags().StringVar(&subject, "subject", "", "whose authorization it is (default: default)")
+	return c
+}
+
+func (a *app) grantRequest() *cobra.Command {
+	var subject string
+	c := &cobra.Command{Use: "request LINK", Short: "Have the client itself request tokens, without a person", Args: one("a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
+		return a.do(cmd, "RequestToken", func(ctx context.Context, c client.Client) (any, error) {
+			id, err := linkID(ctx, c, args[0])
+			return commands.RequestToken{Header: a.header(""), Link: id, Subject: subject}, err
+		})
+	}}
+	c.Flags().StringVar(&subject, "subject", "", "what the grant is called (default: default)")
 	return c
 }
 
@@ -146,7 +158,7 @@ func (a *app) grantShow() *cobra.Command {
 		}
 		return a.fields(v, [2]string{"grant", v.Grant.String()}, [2]string{"link", v.Link.String()}, [2]string{"subject", v.Subject},
 			[2]string{"status", string(v.Status)}, [2]string{"reason", v.Reason}, [2]string{"provider code", v.ProviderCode},
-			[2]string{"generation", fmt.Sprint(v.Generation)}, [2]string{"scopes", strings.Join(v.Scopes, " ")},
+			[2]string{"grant type", string(v.GrantType)}, [2]string{"generation", fmt.Sprint(v.Generation)}, [2]string{"scopes", strings.Join(v.Scopes, " ")},
 			[2]string{"received", when(v.ReceivedAt)}, [2]string{"expires", when(v.ExpiresAt)}, [2]string{"due", when(v.DueAt)},
 			[2]string{"refreshable", fmt.Sprint(v.Refreshable)}, [2]string{"failures", fmt.Sprint(v.Failures)})
 	}}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"outlink/domain/link"
 	"outlink/internal/testenv"
 )
 
@@ -49,6 +50,33 @@ func TestZitadel(t *testing.T) {
 	if requests := peer.Requests(); requests["refresh_token"] != 3 {
 		t.Errorf("requests %v, want three renewals", requests)
 	}
+	d.tokenOf(4)
+	d.interrupt()
+}
+
+// A link without a person through the real binary: its client proves itself with
+// a key, and gets tokens of five seconds for one resource, again and again. The
+// node is started anew in between.
+func TestClientCredentials(t *testing.T) {
+	t.Parallel()
+	key, registered := testenv.ClientKey(t, "PS256")
+	registered["grant_types"], registered["redirect_uris"], registered["response_types"] = []string{"client_credentials"}, []string{}, []string{}
+	peer := testenv.OIDCProvider(t, testenv.OIDCOptions{AccessTokenTTL: 5 * time.Second, AuthStyle: link.PrivateKeyJWT, Secret: key, Metadata: registered})
+	secret, dir := filepath.Join(t.TempDir(), "key.json"), t.TempDir()
+	if err := os.WriteFile(secret, []byte(key.Reveal()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := startDev(t, dir, "--no-seed")
+	d.get(&struct{}{}, "link", "create", "--name", "peer", "--client-id", peer.ClientID, "--client-secret-file", secret, "--auth-style", "private_key_jwt",
+		"--grant-type", "client_credentials", "--token-endpoint", peer.TokenEndpoint, "--issuer", peer.Issuer, "--scopes", "read", "--resource", "https://api.example/v1")
+	if out, code := d.cli("grant", "authorize", "peer"); code != 4 {
+		t.Errorf("an authorization that the link does not use: exit %d\n%s", code, out)
+	}
+	d.get(&struct{}{}, "grant", "request", "peer")
+	d.until(2)
+	d.interrupt()
+	d = startDev(t, dir, "--no-seed")
+	d.until(4)
 	d.tokenOf(4)
 	d.interrupt()
 }

@@ -62,6 +62,22 @@ func (s State) FailAuthorization(e AuthorizationFailed) (Event, error) {
 	return e, nil
 }
 
+// RequestToken decides whether the client itself requests the grant's tokens
+// from now on. A person's authorization is never replaced by that.
+func (s State) RequestToken(id uuid.UUID, e TokenRequested) (Event, error) {
+	switch {
+	case s.OnHold:
+		return nil, domain.Errorf(domain.FailedPrecondition, "grant %s is suspended; resume it before requesting a token", id)
+	case s.Ended && !s.Shredded:
+		return nil, s.beingErased(id)
+	case s.Credential != nil && s.GrantType == "":
+		return nil, domain.Errorf(domain.FailedPrecondition, "grant %s holds a person's authorization; use another subject, or revoke it first", id)
+	case s.GrantType == e.GrantType && s.Reauthorize == "" && s.Unreadable == "":
+		return nil, nil
+	}
+	return e, nil
+}
+
 // RecordToken decides whether a credential becomes the current one. The same
 // exchange again is a late repeat: there is nothing left to do. An answer that
 // was received later always counts, whatever its lifetime, for it may have
@@ -86,10 +102,13 @@ func (s State) RecordToken(id uuid.UUID, e TokenIssued) (Event, error) {
 	return e, nil
 }
 
-// Orphaned reports whether e is the late answer to a refresh of a credential
+// Orphaned reports whether e is the late answer to a renewal of a credential
 // that a person's consent or an import has replaced since: it must not become
 // current, and what it holds is to be revoked.
 func (s State) Orphaned(e TokenIssued) bool {
+	if e.Cause == ByRequest {
+		return s.GrantType == ""
+	}
 	c := s.Credential
 	if c == nil {
 		return false
@@ -103,7 +122,8 @@ func (s State) Orphaned(e TokenIssued) bool {
 // other its fallback.
 func (s State) Overtaken(e TokenIssued) bool {
 	c := s.Credential
-	return c != nil && e.Cause == ByRefresh && c.Generation > e.From && c.Cause == ByRefresh && e.ReceivedAt.Before(c.ReceivedAt)
+	renewal := e.Cause == ByRefresh || e.Cause == ByRequest
+	return c != nil && renewal && c.Generation > e.From && c.Cause == e.Cause && e.ReceivedAt.Before(c.ReceivedAt)
 }
 
 // KeepFallback decides whether the refresh token of an overtaken answer stands
@@ -149,9 +169,9 @@ func (s State) refreshable(id uuid.UUID) error {
 		return domain.Errorf(domain.FailedPrecondition, "grant %s is suspended; an operator can resume it", id)
 	case s.Reauthorize != "":
 		return s.consentNeeded(id)
-	case s.Credential == nil:
+	case s.Credential == nil && s.GrantType == "":
 		return domain.Errorf(domain.FailedPrecondition, "grant %s has no credential yet; complete its authorization", id)
-	case !s.Credential.Refreshable:
+	case s.Credential != nil && !s.Credential.Refreshable:
 		return domain.Errorf(domain.FailedPrecondition, "grant %s has no refresh token; authorize the link again, with offline access", id)
 	case s.Unreadable != "":
 		return domain.Errorf(domain.FailedPrecondition, "grant %s has an unread answer of its provider (%s); a version that reads it will find it in the node's journal, "+
@@ -286,6 +306,8 @@ func (s State) Servable(id uuid.UUID, now time.Time) (*TokenIssued, error) {
 		return s.Credential, nil
 	case s.Reauthorize != "":
 		return nil, s.consentNeeded(id)
+	case s.Credential == nil && s.GrantType != "":
+		return nil, domain.Errorf(domain.Unavailable, "the first access token of grant %s is being requested; try again", id)
 	case s.Credential == nil:
 		return nil, domain.Errorf(domain.ReauthorizationRequired, "grant %s is not authorized yet; complete its authorization in the browser", id)
 	}

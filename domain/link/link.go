@@ -9,6 +9,7 @@ package link
 
 import (
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -63,6 +64,19 @@ func AuthStyles() []AuthStyle {
 	return []AuthStyle{Basic, Body, PrivateKeyJWT, TLSClientAuth, SelfSignedTLSAuth, None}
 }
 
+// GrantType is a way to a token, by the name that it is requested with and that
+// clients are registered for (RFC 7591 section 2).
+type GrantType string
+
+// The grant types. Refreshing belongs to those that a person consents to.
+const (
+	AuthorizationCode GrantType = "authorization_code"
+	ClientCredentials GrantType = "client_credentials" // RFC 6749 section 4.4: the client itself, without a person
+)
+
+// GrantTypes lists the grant types.
+func GrantTypes() []GrantType { return []GrantType{AuthorizationCode, ClientCredentials} }
+
 // Config is what an administrator configures.
 type Config struct {
 	Name                  string            `json:"name"`
@@ -76,8 +90,20 @@ type Config struct {
 	AuthStyle             AuthStyle         `json:"auth_style"`
 	AuthorizationParams   map[string]string `json:"authorization_params,omitempty"` // sent to the authorization endpoint as they are
 	Resources             []string          `json:"resources,omitempty"`            // sent as resource with every request (RFC 8707)
+	GrantTypes            []GrantType       `json:"grant_types,omitempty"`          // none: authorization_code
 	RedirectURL           string            `json:"redirect_url"`
 }
+
+// Uses reports whether the link gets tokens that way.
+func (c Config) Uses(t GrantType) bool {
+	if len(c.GrantTypes) == 0 {
+		return t == AuthorizationCode
+	}
+	return slices.Contains(c.GrantTypes, t)
+}
+
+// AsksPerson reports whether a person consents to the link's grants.
+func (c Config) AsksPerson() bool { return c.Uses(AuthorizationCode) }
 
 // State is a link folded from its events. The zero State is a link that was
 // never created.
@@ -257,6 +283,9 @@ func sameConfig(a, b Config) bool {
 	}
 	if len(a.Resources) == 0 && len(b.Resources) == 0 {
 		a.Resources, b.Resources = nil, nil
+	}
+	if len(a.GrantTypes) == 0 && len(b.GrantTypes) == 0 {
+		a.GrantTypes, b.GrantTypes = nil, nil
 	}
 	return reflect.DeepEqual(a, b)
 }

@@ -63,8 +63,9 @@ func (p Provider) Check(c link.Config, secretGiven bool, pol Policy) error {
 	var ps problems
 	ps.name(c.Name)
 	ps.client(p, c, secretGiven)
-	ps.scopes(p, c.Scopes)
-	if ps.endpoint("authorization_endpoint", c.AuthorizationEndpoint, true, pol) {
+	ps.grantTypes(c)
+	ps.scopes(p, c)
+	if ps.endpoint("authorization_endpoint", c.AuthorizationEndpoint, c.Uses(link.AuthorizationCode), pol) {
 		ps.protocolQuery(c.AuthorizationEndpoint)
 	}
 	ps.endpoint("token_endpoint", c.TokenEndpoint, true, pol)
@@ -119,7 +120,19 @@ func secretAdvice(p Provider) string {
 	return "give the one that " + p.Name + " shows beside the client id"
 }
 
-func (ps *problems) scopes(p Provider, scopes []string) {
+func (ps *problems) grantTypes(c link.Config) {
+	for _, t := range c.GrantTypes {
+		if !slices.Contains(link.GrantTypes(), t) {
+			ps.add("grant_types", "have %s, which is unknown; use %q", shown(string(t)), link.GrantTypes())
+		}
+	}
+	if c.Uses(link.ClientCredentials) && c.AuthStyle == link.None {
+		ps.add("grant_types", `have "client_credentials", which a public client has none of (RFC 6749 section 4.4); give its client secret and an auth_style`)
+	}
+}
+
+func (ps *problems) scopes(p Provider, c link.Config) {
+	scopes := c.Scopes
 	if len(scopes) == 0 && !p.ScopesOptional {
 		ps.add("scopes", "are missing; name what the access token is to be good for")
 	}
@@ -128,7 +141,7 @@ func (ps *problems) scopes(p Provider, scopes []string) {
 		return
 	}
 	for _, required := range p.RequiredScopes {
-		if !slices.Contains(scopes, required) {
+		if c.AsksPerson() && !slices.Contains(scopes, required) {
 			ps.add("scopes", "lack %s, without which %s issues no refresh token; add it", shown(required), p.Name)
 		}
 	}

@@ -28,9 +28,12 @@ func (p Provider) Complete(c link.Config) link.Config {
 		c.Issuer = or(c.Issuer, p.Issuer)
 	}
 	c.AuthStyle = or(c.AuthStyle, or(p.AuthStyle, link.Body))
+	if len(c.GrantTypes) == 0 {
+		c.GrantTypes = slices.Clone(p.GrantTypes)
+	}
 	c.Scopes = slices.Clone(c.Scopes)
 	for _, s := range p.RequiredScopes {
-		if !slices.Contains(c.Scopes, s) {
+		if c.AsksPerson() && !slices.Contains(c.Scopes, s) {
 			c.Scopes = append(c.Scopes, s)
 		}
 	}

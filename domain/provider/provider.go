@@ -36,6 +36,7 @@ type Provider struct {
 	RevocationEndpoint    string                  `yaml:"revocation_endpoint" json:"revocation_endpoint,omitempty"`
 	Issuer                string                  `yaml:"issuer" json:"issuer,omitempty"`
 	AuthStyle             link.AuthStyle          `yaml:"auth_style" json:"auth_style,omitempty"`
+	GrantTypes            []link.GrantType        `yaml:"grant_types" json:"grant_types,omitempty"`         // none: authorization_code
 	ScopeSeparator        string                  `yaml:"scope_separator" json:"scope_separator,omitempty"` // "" means a space
 	RequiredScopes        []string                `yaml:"required_scopes" json:"required_scopes,omitempty"` // without these there is no refresh token
 	ScopesOptional        bool                    `yaml:"scopes_optional" json:"scopes_optional,omitempty"` // a link may ask for none: the client's registration fixes them

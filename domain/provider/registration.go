@@ -19,6 +19,14 @@ type Registration struct {
 	RedirectURL           string
 	Scopes                []string
 	AuthorizationParams   map[string]string
-	Resources             []string // RFC 8707
+	Resources             []string       // RFC 8707
+	GrantType             link.GrantType // that renews a token; "" means the refresh token
 	Provider              Provider
+}
+
+// Requesting is the registration for tokens that the client requests by itself.
+// Nothing is used up by such a request, whatever becomes of refresh tokens.
+func (r Registration) Requesting(t link.GrantType) Registration {
+	r.GrantType, r.Provider.Rotation = t, Rotation{Kind: Stable}
+	return r
 }

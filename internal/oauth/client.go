@@ -14,6 +14,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -23,6 +24,7 @@ import (
 
 	"code.dny.dev/ssrf"
 	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
 
 	"outlink/domain"
 	"outlink/domain/answer"
@@ -125,12 +127,13 @@ func (c *Client) Exchange(ctx context.Context, r provider.Registration, code, ve
 	})
 }
 
-// Refresh sends a refresh token, once (RFC 6749 section 6). Guard is asked when
+// Refresh sends a refresh token, once (RFC 6749 section 6), or the request of the
+// registration's grant type, which needs none. Guard is asked when
 // the connection stands, immediately before a byte of the request leaves; its
 // error keeps the request back. A complete successful answer goes to keep before
 // anybody tries to read it.
 func (c *Client) Refresh(ctx context.Context, r provider.Registration, refreshToken domain.Secret, guard func() error, keep func(answer.Raw) error) answer.Answer {
-	return c.request(ctx, r, &exchange{guard: guard, keep: keep}, refreshing(r, refreshToken))
+	return c.request(ctx, r, &exchange{guard: guard, keep: keep}, renewing(r, refreshToken))
 }
 
 // request sends a token request with whatever proves the client.
@@ -150,13 +153,28 @@ func (c *Client) request(ctx context.Context, r provider.Registration, t *exchan
 // Read reads an answer that was kept, as Refresh would have. It needs no secret
 // of the client's, which may be another by now.
 func (c *Client) Read(r provider.Registration, raw answer.Raw) answer.Answer {
-	return c.send(context.Background(), r, &exchange{transport: replay(raw)}, refreshing(r, domain.NewSecret("kept")))
+	return c.send(context.Background(), r, &exchange{transport: replay(raw)}, renewing(r, domain.NewSecret("kept")))
 }
 
-func refreshing(r provider.Registration, token domain.Secret) func(context.Context) (*oauth2.Token, error) {
+func renewing(r provider.Registration, token domain.Secret) func(context.Context) (*oauth2.Token, error) {
+	if r.GrantType != "" {
+		return requesting(r, r.GrantType, nil)
+	}
 	return func(ctx context.Context) (*oauth2.Token, error) {
 		return config(r).TokenSource(ctx, &oauth2.Token{RefreshToken: token.Reveal()}).Token()
 	}
+}
+
+// requesting sends a token request of any grant type. The library has this for
+// client credentials (RFC 6749 section 4.4), with room for the others.
+func requesting(r provider.Registration, t link.GrantType, params url.Values) func(context.Context) (*oauth2.Token, error) {
+	c := config(r)
+	all := url.Values{"grant_type": {string(t)}}
+	maps.Copy(all, params)
+	return (&clientcredentials.Config{
+		ClientID: c.ClientID, ClientSecret: c.ClientSecret, TokenURL: c.Endpoint.TokenURL, AuthStyle: c.Endpoint.AuthStyle,
+		Scopes: c.Scopes, EndpointParams: all,
+	}).Token
 }
 
 // replay is the transport that gives an answer once more.

@@ -28,6 +28,7 @@ server.listen(0, '127.0.0.1', () => {
     features: {
       devInteractions: { enabled: true },
       revocation: { enabled: true },
+      clientCredentials: { enabled: true },
       mTLS: {
         enabled: true,
         selfSignedTlsClientAuth: true,
@@ -49,7 +50,7 @@ server.listen(0, '127.0.0.1', () => {
     rotateRefreshToken: () => true,
     issueRefreshToken: async () => true,
     ttl: {
-      AccessToken: Number(ACCESS_TOKEN_TTL), RefreshToken: 86400, Grant: 86400, Session: 86400,
+      AccessToken: Number(ACCESS_TOKEN_TTL), ClientCredentials: Number(ACCESS_TOKEN_TTL), RefreshToken: 86400, Grant: 86400, Session: 86400,
       Interaction: 600, AuthorizationCode: 60, IdToken: 3600,
     },
     cookies: { keys: ['test'] },
