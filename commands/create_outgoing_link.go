@@ -20,6 +20,7 @@ type Draft struct {
 	AuthorizationEndpoint string            `json:"authorization_endpoint,omitempty"`
 	TokenEndpoint         string            `json:"token_endpoint,omitempty"`
 	RevocationEndpoint    string            `json:"revocation_endpoint,omitempty"`
+	DeviceEndpoint        string            `json:"device_authorization_endpoint,omitempty"`
 	Issuer                string            `json:"issuer,omitempty"`
 	AuthStyle             link.AuthStyle    `json:"auth_style,omitempty"`
 	AuthorizationParams   map[string]string `json:"authorization_params,omitempty"`
@@ -88,6 +89,7 @@ func (s *Service) configure(id uuid.UUID, d Draft, secretGiven bool) (link.Confi
 		AuthorizationEndpoint: d.AuthorizationEndpoint, TokenEndpoint: d.TokenEndpoint,
 		RevocationEndpoint: d.RevocationEndpoint, Issuer: d.Issuer,
 		AuthStyle: d.AuthStyle, AuthorizationParams: d.AuthorizationParams, Resources: d.Resources, GrantTypes: d.GrantTypes,
+		DeviceEndpoint: d.DeviceEndpoint,
 	})
 	if err := p.Check(config, secretGiven, s.Policy); err != nil {
 		return link.Config{}, err

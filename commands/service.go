@@ -82,6 +82,7 @@ type Service struct {
 	Grants    Log[grant.State, grant.Event]
 	Names     Log[name.State, name.Event]
 	Vault     Vault
+	Devices   DeviceCodes
 	Outcomes  Outcomes
 	Catalogue provider.Catalogue
 	Policy    provider.Policy
@@ -126,6 +127,7 @@ type Outcome struct {
 	AuthorizationURL string     `json:"authorization_url,omitempty"` // never stored: derived again for a repeat
 	Authorization    uuid.UUID  `json:"authorization_id,omitzero"`
 	ExpiresAt        *time.Time `json:"expires_at,omitempty"`
+	Device           *Device    `json:"device,omitempty"` // never stored in clear; see BeginAuthorization
 }
 
 // attempts bounds how often a decision is asked again. Each round loses to a

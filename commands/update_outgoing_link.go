@@ -21,6 +21,7 @@ type UpdateOutgoingLink struct {
 	AuthorizationEndpoint *string            `json:"authorization_endpoint,omitempty"`
 	TokenEndpoint         *string            `json:"token_endpoint,omitempty"`
 	RevocationEndpoint    *string            `json:"revocation_endpoint,omitempty"`
+	DeviceEndpoint        *string            `json:"device_authorization_endpoint,omitempty"`
 	Issuer                *string            `json:"issuer,omitempty"`
 	AuthStyle             *link.AuthStyle    `json:"auth_style,omitempty"`
 	AuthorizationParams   *map[string]string `json:"authorization_params,omitempty"`
@@ -62,12 +63,14 @@ func (c UpdateOutgoingLink) apply(to link.Config) Draft {
 		AuthorizationEndpoint: to.AuthorizationEndpoint, TokenEndpoint: to.TokenEndpoint,
 		RevocationEndpoint: to.RevocationEndpoint, Issuer: to.Issuer,
 		AuthStyle: to.AuthStyle, AuthorizationParams: to.AuthorizationParams, Resources: to.Resources, GrantTypes: to.GrantTypes,
+		DeviceEndpoint: to.DeviceEndpoint,
 	}
 	replace(&d.Name, c.Name)
 	replace(&d.ClientID, c.ClientID)
 	replace(&d.AuthorizationEndpoint, c.AuthorizationEndpoint)
 	replace(&d.TokenEndpoint, c.TokenEndpoint)
 	replace(&d.RevocationEndpoint, c.RevocationEndpoint)
+	replace(&d.DeviceEndpoint, c.DeviceEndpoint)
 	replace(&d.Issuer, c.Issuer)
 	replace(&d.AuthStyle, c.AuthStyle)
 	replace(&d.AuthorizationParams, c.AuthorizationParams)

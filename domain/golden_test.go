@@ -33,6 +33,7 @@ var (
 		RevocationEndpoint: "https://op.example/revoke", Issuer: "https://op.example", AuthStyle: link.Basic,
 		AuthorizationParams: map[string]string{"prompt": "consent"}, RedirectURL: "https://outlink.example/oauth/callback/x",
 		Resources: []string{"https://api.example"}, GrantTypes: []link.GrantType{link.AuthorizationCode, link.ClientCredentials},
+		DeviceEndpoint: "https://op.example/device",
 	}
 
 	links = []link.Event{
@@ -50,7 +51,7 @@ var (
 		grant.AuthorizationBegun{
 			Authorization: id, Subject: "default", ConfigVersion: 1, RedirectURL: config.RedirectURL,
 			AuthorizationEndpoint: config.AuthorizationEndpoint, TokenEndpoint: config.TokenEndpoint, Issuer: config.Issuer,
-			ExpiresAt: at.Add(10 * time.Minute), At: at,
+			Device: true, ExpiresAt: at.Add(10 * time.Minute), At: at,
 		},
 		grant.AuthorizationConsumed{Authorization: id, At: at},
 		grant.AuthorizationFailed{Authorization: id, Reason: grant.AuthorizationDenied, ProviderCode: "access_denied", At: at},

@@ -45,14 +45,48 @@ func (a *app) grantRefresh() *cobra.Command {
 
 func (a *app) grantAuthorize() *cobra.Command {
 	var subject string
+	var device bool
 	c := &cobra.Command{Use: "authorize LINK", Short: "Begin an authorization and print the URL to open", Args: one("a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
+		if device {
+			return a.authorizeDevice(cmd, args[0], subject)
+		}
 		return a.do(cmd, "BeginAuthorization", func(ctx context.Context, c client.Client) (any, error) {
 			id, err := linkID(ctx, c, args[0])
 			return commands.BeginAuthorization{Header: a.header(""), Link: id, Subject: subject}, err
 		})
 	}}
 	c.Flags().StringVar(&subject, "subject", "", "whose authorization it is (default: default)")
+	c.Flags().BoolVar(&device, "device", false, "print a code that the person enters on another device (RFC 8628)")
 	return c
+}
+
+// authorizeDevice repeats the command until the provider has given the code.
+func (a *app) authorizeDevice(cmd *cobra.Command, name, subject string) error {
+	var out commands.Outcome
+	err := a.with(cmd, func(ctx context.Context, c client.Client) error {
+		id, err := linkID(ctx, c, name)
+		if err != nil {
+			return err
+		}
+		begin := commands.BeginAuthorization{Header: a.header(""), Link: id, Subject: subject, Device: true}
+		for range 60 {
+			if err := c.Do(ctx, "BeginAuthorization", begin, &out); err != nil || out.Device != nil && out.Device.UserCode != "" {
+				return err
+			}
+			select {
+			case <-time.After(time.Second / 2):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return domain.Errorf(domain.Unavailable, "the provider has given no code yet; see: outlink grant explain %s", out.Grant)
+	})
+	if err != nil {
+		return err
+	}
+	return a.fields(out, [2]string{"link", out.Link.String()}, [2]string{"grant", out.Grant.String()},
+		[2]string{"open on any device", out.Device.VerificationURI}, [2]string{"enter the code", out.Device.UserCode},
+		[2]string{"or open", out.Device.VerificationURIComplete}, [2]string{"until", when(out.ExpiresAt)})
 }
 
 func (a *app) grantRequest() *cobra.Command {

@@ -104,6 +104,7 @@ func (a *app) linkCreate() *cobra.Command {
 	f.StringVar(&d.AuthorizationEndpoint, "authorization-endpoint", "", "authorization endpoint")
 	f.StringVar(&d.TokenEndpoint, "token-endpoint", "", "token endpoint")
 	f.StringVar(&d.RevocationEndpoint, "revocation-endpoint", "", "revocation endpoint (RFC 7009)")
+	f.StringVar(&d.DeviceEndpoint, "device-endpoint", "", "device authorization endpoint (RFC 8628)")
 	f.StringVar(&style, "auth-style", "", authStyleHelp)
 	f.StringSliceVar(&d.Resources, "resource", nil, "what the tokens are for, a URI (RFC 8707); may be repeated")
 	types = f.StringSlice("grant-type", nil, grantTypeHelp)
@@ -114,7 +115,7 @@ func (a *app) linkCreate() *cobra.Command {
 
 const authStyleHelp = "client authentication: basic, body, private_key_jwt, tls_client_auth, self_signed_tls_client_auth or none"
 
-const grantTypeHelp = "how its tokens are had: authorization_code or client_credentials; may be repeated"
+const grantTypeHelp = "how its tokens are had: authorization_code, client_credentials or " + string(link.DeviceCode) + "; may be repeated"
 
 func grantTypes(names []string) []link.GrantType {
 	var types []link.GrantType
@@ -226,6 +227,7 @@ func (a *app) linkUpdate() *cobra.Command {
 	f.StringVar(&revocation, "revocation-endpoint", "", "new revocation endpoint")
 	f.StringVar(&issuer, "issuer", "", "new issuer")
 	f.StringVar(&style, "auth-style", "", authStyleHelp)
+	device := f.String("device-endpoint", "", "new device authorization endpoint")
 	types := f.StringSlice("grant-type", nil, grantTypeHelp)
 	resources := f.StringSlice("resource", nil, "what the tokens are for (RFC 8707); may be repeated")
 	f.Int64Var(&version, "expected-version", -1, "refuse if the link is at another version")
@@ -240,6 +242,7 @@ func (a *app) linkUpdate() *cobra.Command {
 			given(f.Changed("revocation-endpoint"), &u.RevocationEndpoint, revocation)
 			given(f.Changed("issuer"), &u.Issuer, issuer)
 			given(f.Changed("auth-style"), &u.AuthStyle, link.AuthStyle(style))
+			given(f.Changed("device-endpoint"), &u.DeviceEndpoint, *device)
 			given(f.Changed("resource"), &u.Resources, *resources)
 			given(version >= 0, &u.ExpectedVersion, uint64(version))
 			u.GrantTypes = grantTypes(*types)

@@ -44,6 +44,8 @@ func (s State) ConsumeAuthorization(e AuthorizationConsumed, configVersion uint6
 	switch {
 	case a == nil || a.Authorization != e.Authorization:
 		return nil, domain.Errorf(domain.FailedPrecondition, "this authorization is over or was replaced by a newer one; start again")
+	case a.Device:
+		return nil, domain.Errorf(domain.FailedPrecondition, "this authorization is given on another device, and no code comes here; start again")
 	case a.Consumed:
 		return nil, domain.Errorf(domain.FailedPrecondition, "this authorization was used already; start again")
 	case !e.At.Before(a.ExpiresAt):

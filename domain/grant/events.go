@@ -49,6 +49,7 @@ type AuthorizationBegun struct {
 	AuthorizationEndpoint string    `json:"authorization_endpoint"`
 	TokenEndpoint         string    `json:"token_endpoint"`
 	Issuer                string    `json:"issuer,omitempty"`
+	Device                bool      `json:"device,omitempty"` // the person consents on another device, and the provider is asked whether (RFC 8628)
 	ExpiresAt             time.Time `json:"expires_at"`
 	At                    time.Time `json:"at"`
 }

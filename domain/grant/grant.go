@@ -175,6 +175,9 @@ func (s State) DueAt() time.Time {
 	due := earlier(s.refreshDue(), s.warningDue())
 	if a := s.Authorization; a != nil {
 		due = earlier(due, a.ExpiresAt)
+		if a.Device { // the provider is asked again and again
+			due = earlier(due, a.At)
+		}
 	}
 	return due
 }

@@ -71,11 +71,12 @@ type GrantType string
 // The grant types. Refreshing belongs to those that a person consents to.
 const (
 	AuthorizationCode GrantType = "authorization_code"
-	ClientCredentials GrantType = "client_credentials" // RFC 6749 section 4.4: the client itself, without a person
+	DeviceCode        GrantType = "urn:ietf:params:oauth:grant-type:device_code" // RFC 8628: a person, on another device
+	ClientCredentials GrantType = "client_credentials"                           // RFC 6749 section 4.4: the client itself, without a person
 )
 
 // GrantTypes lists the grant types.
-func GrantTypes() []GrantType { return []GrantType{AuthorizationCode, ClientCredentials} }
+func GrantTypes() []GrantType { return []GrantType{AuthorizationCode, DeviceCode, ClientCredentials} }
 
 // Config is what an administrator configures.
 type Config struct {
@@ -88,9 +89,10 @@ type Config struct {
 	RevocationEndpoint    string            `json:"revocation_endpoint,omitempty"`
 	Issuer                string            `json:"issuer,omitempty"` // expected iss of RFC 9207; empty: not checked when absent
 	AuthStyle             AuthStyle         `json:"auth_style"`
-	AuthorizationParams   map[string]string `json:"authorization_params,omitempty"` // sent to the authorization endpoint as they are
-	Resources             []string          `json:"resources,omitempty"`            // sent as resource with every request (RFC 8707)
-	GrantTypes            []GrantType       `json:"grant_types,omitempty"`          // none: authorization_code
+	AuthorizationParams   map[string]string `json:"authorization_params,omitempty"`          // sent to the authorization endpoint as they are
+	Resources             []string          `json:"resources,omitempty"`                     // sent as resource with every request (RFC 8707)
+	GrantTypes            []GrantType       `json:"grant_types,omitempty"`                   // none: authorization_code
+	DeviceEndpoint        string            `json:"device_authorization_endpoint,omitempty"` // RFC 8628
 	RedirectURL           string            `json:"redirect_url"`
 }
 
@@ -103,7 +105,7 @@ func (c Config) Uses(t GrantType) bool {
 }
 
 // AsksPerson reports whether a person consents to the link's grants.
-func (c Config) AsksPerson() bool { return c.Uses(AuthorizationCode) }
+func (c Config) AsksPerson() bool { return c.Uses(AuthorizationCode) || c.Uses(DeviceCode) }
 
 // State is a link folded from its events. The zero State is a link that was
 // never created.

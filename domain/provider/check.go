@@ -68,6 +68,7 @@ func (p Provider) Check(c link.Config, secretGiven bool, pol Policy) error {
 	if ps.endpoint("authorization_endpoint", c.AuthorizationEndpoint, c.Uses(link.AuthorizationCode), pol) {
 		ps.protocolQuery(c.AuthorizationEndpoint)
 	}
+	ps.endpoint("device_authorization_endpoint", c.DeviceEndpoint, c.Uses(link.DeviceCode), pol)
 	ps.endpoint("token_endpoint", c.TokenEndpoint, true, pol)
 	ps.endpoint("revocation_endpoint", c.RevocationEndpoint, false, pol)
 	if c.Issuer != "" && ps.endpoint("issuer", c.Issuer, false, pol) && strings.Contains(c.Issuer, "?") {
@@ -168,7 +169,7 @@ func (ps *problems) endpoint(field, raw string, required bool, pol Policy) bool 
 	before := len(*ps)
 	if raw == "" {
 		if required {
-			ps.add(field, "is missing; give both the authorization endpoint and the token endpoint of one server")
+			ps.add(field, "is missing; give the endpoints of one server that the link's grant types need")
 		}
 		return false
 	}

@@ -25,6 +25,7 @@ func (p Provider) Complete(c link.Config) link.Config {
 	if c.AuthorizationEndpoint == "" && c.TokenEndpoint == "" {
 		c.AuthorizationEndpoint, c.TokenEndpoint = p.AuthorizationEndpoint, p.TokenEndpoint
 		c.RevocationEndpoint = or(c.RevocationEndpoint, p.RevocationEndpoint)
+		c.DeviceEndpoint = or(c.DeviceEndpoint, p.DeviceEndpoint)
 		c.Issuer = or(c.Issuer, p.Issuer)
 	}
 	c.AuthStyle = or(c.AuthStyle, or(p.AuthStyle, link.Body))

@@ -15,6 +15,7 @@ type Registration struct {
 	AuthorizationEndpoint string
 	TokenEndpoint         string
 	RevocationEndpoint    string // "" where there is none
+	DeviceEndpoint        string // "" where there is none
 	Issuer                string // "" where it is not known
 	RedirectURL           string
 	Scopes                []string

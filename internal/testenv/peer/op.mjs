@@ -29,6 +29,7 @@ server.listen(0, '127.0.0.1', () => {
       devInteractions: { enabled: true },
       revocation: { enabled: true },
       clientCredentials: { enabled: true },
+      deviceFlow: { enabled: true },
       mTLS: {
         enabled: true,
         selfSignedTlsClientAuth: true,
@@ -51,7 +52,7 @@ server.listen(0, '127.0.0.1', () => {
     issueRefreshToken: async () => true,
     ttl: {
       AccessToken: Number(ACCESS_TOKEN_TTL), ClientCredentials: Number(ACCESS_TOKEN_TTL), RefreshToken: 86400, Grant: 86400, Session: 86400,
-      Interaction: 600, AuthorizationCode: 60, IdToken: 3600,
+      DeviceCode: 600, Interaction: 600, AuthorizationCode: 60, IdToken: 3600,
     },
     cookies: { keys: ['test'] },
   });
