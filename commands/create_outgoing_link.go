@@ -21,6 +21,7 @@ type Draft struct {
 	TokenEndpoint         string            `json:"token_endpoint,omitempty"`
 	RevocationEndpoint    string            `json:"revocation_endpoint,omitempty"`
 	DeviceEndpoint        string            `json:"device_authorization_endpoint,omitempty"`
+	PushEndpoint          string            `json:"pushed_authorization_request_endpoint,omitempty"`
 	Issuer                string            `json:"issuer,omitempty"`
 	AuthStyle             link.AuthStyle    `json:"auth_style,omitempty"`
 	AuthorizationParams   map[string]string `json:"authorization_params,omitempty"`
@@ -89,7 +90,7 @@ func (s *Service) configure(id uuid.UUID, d Draft, secretGiven bool) (link.Confi
 		AuthorizationEndpoint: d.AuthorizationEndpoint, TokenEndpoint: d.TokenEndpoint,
 		RevocationEndpoint: d.RevocationEndpoint, Issuer: d.Issuer,
 		AuthStyle: d.AuthStyle, AuthorizationParams: d.AuthorizationParams, Resources: d.Resources, GrantTypes: d.GrantTypes,
-		DeviceEndpoint: d.DeviceEndpoint,
+		DeviceEndpoint: d.DeviceEndpoint, PushEndpoint: d.PushEndpoint,
 	})
 	if err := p.Check(config, secretGiven, s.Policy); err != nil {
 		return link.Config{}, err

@@ -22,6 +22,7 @@ type UpdateOutgoingLink struct {
 	TokenEndpoint         *string            `json:"token_endpoint,omitempty"`
 	RevocationEndpoint    *string            `json:"revocation_endpoint,omitempty"`
 	DeviceEndpoint        *string            `json:"device_authorization_endpoint,omitempty"`
+	PushEndpoint          *string            `json:"pushed_authorization_request_endpoint,omitempty"`
 	Issuer                *string            `json:"issuer,omitempty"`
 	AuthStyle             *link.AuthStyle    `json:"auth_style,omitempty"`
 	AuthorizationParams   *map[string]string `json:"authorization_params,omitempty"`
@@ -63,7 +64,7 @@ func (c UpdateOutgoingLink) apply(to link.Config) Draft {
 		AuthorizationEndpoint: to.AuthorizationEndpoint, TokenEndpoint: to.TokenEndpoint,
 		RevocationEndpoint: to.RevocationEndpoint, Issuer: to.Issuer,
 		AuthStyle: to.AuthStyle, AuthorizationParams: to.AuthorizationParams, Resources: to.Resources, GrantTypes: to.GrantTypes,
-		DeviceEndpoint: to.DeviceEndpoint,
+		DeviceEndpoint: to.DeviceEndpoint, PushEndpoint: to.PushEndpoint,
 	}
 	replace(&d.Name, c.Name)
 	replace(&d.ClientID, c.ClientID)
@@ -71,6 +72,7 @@ func (c UpdateOutgoingLink) apply(to link.Config) Draft {
 	replace(&d.TokenEndpoint, c.TokenEndpoint)
 	replace(&d.RevocationEndpoint, c.RevocationEndpoint)
 	replace(&d.DeviceEndpoint, c.DeviceEndpoint)
+	replace(&d.PushEndpoint, c.PushEndpoint)
 	replace(&d.Issuer, c.Issuer)
 	replace(&d.AuthStyle, c.AuthStyle)
 	replace(&d.AuthorizationParams, c.AuthorizationParams)

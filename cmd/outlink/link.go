@@ -104,6 +104,7 @@ func (a *app) linkCreate() *cobra.Command {
 	f.StringVar(&d.AuthorizationEndpoint, "authorization-endpoint", "", "authorization endpoint")
 	f.StringVar(&d.TokenEndpoint, "token-endpoint", "", "token endpoint")
 	f.StringVar(&d.RevocationEndpoint, "revocation-endpoint", "", "revocation endpoint (RFC 7009)")
+	f.StringVar(&d.PushEndpoint, "push-endpoint", "", "pushed authorization request endpoint (RFC 9126)")
 	f.StringVar(&d.DeviceEndpoint, "device-endpoint", "", "device authorization endpoint (RFC 8628)")
 	f.StringVar(&style, "auth-style", "", authStyleHelp)
 	f.StringSliceVar(&d.Resources, "resource", nil, "what the tokens are for, a URI (RFC 8707); may be repeated")
@@ -209,6 +210,7 @@ func (a *app) showLink(v queries.LinkView) error {
 		[2]string{"client secret set", fmt.Sprint(v.ClientSecretSet)}, [2]string{"scopes", strings.Join(v.Scopes, " ")},
 		[2]string{"authorization endpoint", v.AuthorizationEndpoint}, [2]string{"token endpoint", v.TokenEndpoint},
 		[2]string{"revocation endpoint", v.RevocationEndpoint}, [2]string{"issuer", v.Issuer}, [2]string{"auth style", string(v.AuthStyle)},
+		[2]string{"device authorization endpoint", v.DeviceEndpoint}, [2]string{"pushed authorization request endpoint", v.PushEndpoint},
 		[2]string{"grant types", strings.Trim(fmt.Sprint(v.GrantTypes), "[]")}, [2]string{"resources", strings.Join(v.Resources, " ")},
 		[2]string{"redirect url", v.RedirectURL}, [2]string{"grants", fmt.Sprintf("%d healthy of %d", v.Grants.Healthy, v.Grants.Total)},
 		[2]string{"next expiry", when(v.NextExpiry)}, [2]string{"version", fmt.Sprint(v.Version)})
@@ -227,6 +229,7 @@ func (a *app) linkUpdate() *cobra.Command {
 	f.StringVar(&revocation, "revocation-endpoint", "", "new revocation endpoint")
 	f.StringVar(&issuer, "issuer", "", "new issuer")
 	f.StringVar(&style, "auth-style", "", authStyleHelp)
+	push := f.String("push-endpoint", "", "new pushed authorization request endpoint")
 	device := f.String("device-endpoint", "", "new device authorization endpoint")
 	types := f.StringSlice("grant-type", nil, grantTypeHelp)
 	resources := f.StringSlice("resource", nil, "what the tokens are for (RFC 8707); may be repeated")
@@ -242,6 +245,7 @@ func (a *app) linkUpdate() *cobra.Command {
 			given(f.Changed("revocation-endpoint"), &u.RevocationEndpoint, revocation)
 			given(f.Changed("issuer"), &u.Issuer, issuer)
 			given(f.Changed("auth-style"), &u.AuthStyle, link.AuthStyle(style))
+			given(f.Changed("push-endpoint"), &u.PushEndpoint, *push)
 			given(f.Changed("device-endpoint"), &u.DeviceEndpoint, *device)
 			given(f.Changed("resource"), &u.Resources, *resources)
 			given(version >= 0, &u.ExpectedVersion, uint64(version))

@@ -55,6 +55,20 @@ func TestZitadel(t *testing.T) {
 	d.interrupt()
 }
 
+// The authorization request goes to the provider itself (RFC 9126), which takes
+// no other here.
+func TestPushedAuthorizationRequest(t *testing.T) {
+	t.Parallel()
+	peer := testenv.OIDCProvider(t, testenv.OIDCOptions{AccessTokenTTL: 5 * time.Second, Metadata: map[string]any{"require_pushed_authorization_requests": true}})
+	d := startDev(t, t.TempDir(), "--no-seed")
+	d.authorize(peer, "--issuer", peer.Issuer, "--push-endpoint", peer.Issuer+"/request")
+	d.until(2)
+	if n := peer.Requests()["pushed_authorization_request"]; n != 1 {
+		t.Errorf("requests %v, want one pushed", peer.Requests())
+	}
+	d.interrupt()
+}
+
 // A link without a person through the real binary: its client proves itself with
 // a key, and gets tokens of five seconds for one resource, again and again. The
 // node is started anew in between.

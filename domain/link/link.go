@@ -89,10 +89,11 @@ type Config struct {
 	RevocationEndpoint    string            `json:"revocation_endpoint,omitempty"`
 	Issuer                string            `json:"issuer,omitempty"` // expected iss of RFC 9207; empty: not checked when absent
 	AuthStyle             AuthStyle         `json:"auth_style"`
-	AuthorizationParams   map[string]string `json:"authorization_params,omitempty"`          // sent to the authorization endpoint as they are
-	Resources             []string          `json:"resources,omitempty"`                     // sent as resource with every request (RFC 8707)
-	GrantTypes            []GrantType       `json:"grant_types,omitempty"`                   // none: authorization_code
-	DeviceEndpoint        string            `json:"device_authorization_endpoint,omitempty"` // RFC 8628
+	AuthorizationParams   map[string]string `json:"authorization_params,omitempty"`                  // sent to the authorization endpoint as they are
+	Resources             []string          `json:"resources,omitempty"`                             // sent as resource with every request (RFC 8707)
+	GrantTypes            []GrantType       `json:"grant_types,omitempty"`                           // none: authorization_code
+	DeviceEndpoint        string            `json:"device_authorization_endpoint,omitempty"`         // RFC 8628
+	PushEndpoint          string            `json:"pushed_authorization_request_endpoint,omitempty"` // RFC 9126; empty: requests go through the browser
 	RedirectURL           string            `json:"redirect_url"`
 }
 

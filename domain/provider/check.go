@@ -69,6 +69,7 @@ func (p Provider) Check(c link.Config, secretGiven bool, pol Policy) error {
 		ps.protocolQuery(c.AuthorizationEndpoint)
 	}
 	ps.endpoint("device_authorization_endpoint", c.DeviceEndpoint, c.Uses(link.DeviceCode), pol)
+	ps.endpoint("pushed_authorization_request_endpoint", c.PushEndpoint, false, pol)
 	ps.endpoint("token_endpoint", c.TokenEndpoint, true, pol)
 	ps.endpoint("revocation_endpoint", c.RevocationEndpoint, false, pol)
 	if c.Issuer != "" && ps.endpoint("issuer", c.Issuer, false, pol) && strings.Contains(c.Issuer, "?") {

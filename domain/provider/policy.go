@@ -26,6 +26,7 @@ func (p Provider) Complete(c link.Config) link.Config {
 		c.AuthorizationEndpoint, c.TokenEndpoint = p.AuthorizationEndpoint, p.TokenEndpoint
 		c.RevocationEndpoint = or(c.RevocationEndpoint, p.RevocationEndpoint)
 		c.DeviceEndpoint = or(c.DeviceEndpoint, p.DeviceEndpoint)
+		c.PushEndpoint = or(c.PushEndpoint, p.PushEndpoint)
 		c.Issuer = or(c.Issuer, p.Issuer)
 	}
 	c.AuthStyle = or(c.AuthStyle, or(p.AuthStyle, link.Body))

@@ -16,6 +16,7 @@ type Registration struct {
 	TokenEndpoint         string
 	RevocationEndpoint    string // "" where there is none
 	DeviceEndpoint        string // "" where there is none
+	PushEndpoint          string // "" where there is none
 	Issuer                string // "" where it is not known
 	RedirectURL           string
 	Scopes                []string

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
 	"net/url"
 	"strings"
 	"time"
@@ -25,8 +23,6 @@ const (
 // AuthorizeDevice asks for a code that a person enters on another device (RFC
 // 8628 section 3.1). The answer is Issued when there is one.
 func (c *Client) AuthorizeDevice(ctx context.Context, r provider.Registration) (answer.Device, answer.Answer) {
-	ctx, cancel := context.WithTimeout(ctx, c.deadline)
-	defer cancel()
 	form := url.Values{}
 	if len(r.Scopes) > 0 {
 		form.Set("scope", strings.Join(config(r).Scopes, " "))
@@ -34,26 +30,9 @@ func (c *Client) AuthorizeDevice(ctx context.Context, r provider.Registration) (
 	if len(r.Resources) > 0 {
 		form["resource"] = r.Resources
 	}
-	res, err := c.post(ctx, r, r.DeviceEndpoint, form)
-	switch {
-	case domain.CodeOf(err) == domain.InvalidArgument:
-		return answer.Device{}, answer.Answer{Class: answer.ConfigError, Problem: err.Error()}
-	case err != nil: // nothing is used up by a request
-		return answer.Device{}, answer.Answer{Class: answer.NotSent, Problem: unsent(err)}
-	}
-	defer res.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(res.Body, maxBody))
-	if err != nil {
-		return answer.Device{}, answer.Answer{Class: answer.Ambiguous, Problem: "the answer did not come completely"}
-	}
-	body := object(raw, "")
-	e := exchange{body: body}
-	if res.StatusCode/100 != 2 || e.code() != "" {
-		return answer.Device{}, answer.Answer{
-			Class: answer.Classify(res.StatusCode, e.code(), r.Provider.Errors), HTTPStatus: res.StatusCode, Code: answer.KnownCode(e.code()),
-			RetryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()),
-			Problem:    fmt.Sprintf("the device authorization endpoint answered with status %d", res.StatusCode),
-		}
+	body, ans := c.ask(ctx, r, r.DeviceEndpoint, form)
+	if ans.Class != answer.Issued {
+		return answer.Device{}, ans
 	}
 	d := answer.Device{
 		Code: domain.NewSecret(text(body["device_code"])), UserCode: text(body["user_code"]),
@@ -64,7 +43,7 @@ func (c *Client) AuthorizeDevice(ctx context.Context, r provider.Registration) (
 	if d.Code.IsZero() || d.UserCode == "" || d.VerificationURI == "" {
 		return answer.Device{}, answer.Answer{Class: answer.Unreadable, Problem: "the answer has no code, or no place to enter it"}
 	}
-	return d, answer.Answer{Class: answer.Issued, HTTPStatus: res.StatusCode}
+	return d, ans
 }
 
 // text reads a member that is shown to a person: what could not be is none.

@@ -26,6 +26,7 @@ type LinkView struct {
 	TokenEndpoint         string                  `json:"token_endpoint"`
 	RevocationEndpoint    string                  `json:"revocation_endpoint,omitempty"`
 	DeviceEndpoint        string                  `json:"device_authorization_endpoint,omitempty"`
+	PushEndpoint          string                  `json:"pushed_authorization_request_endpoint,omitempty"`
 	Issuer                string                  `json:"issuer,omitempty"`
 	AuthStyle             link.AuthStyle          `json:"auth_style"`
 	AuthorizationParams   map[string]string       `json:"authorization_params,omitempty"`
@@ -48,7 +49,7 @@ func ViewLink(r projections.LinkRow) LinkView {
 		ClientID: s.ClientID, ClientSecretSet: s.SecretGeneration > 0, Scopes: s.Scopes,
 		AuthorizationEndpoint: s.AuthorizationEndpoint, TokenEndpoint: s.TokenEndpoint,
 		RevocationEndpoint: s.RevocationEndpoint, Issuer: s.Issuer, AuthStyle: s.AuthStyle,
-		AuthorizationParams: s.AuthorizationParams, Resources: s.Resources, GrantTypes: s.GrantTypes, DeviceEndpoint: s.DeviceEndpoint, RedirectURL: s.RedirectURL, Grants: r.Grants,
+		AuthorizationParams: s.AuthorizationParams, Resources: s.Resources, GrantTypes: s.GrantTypes, DeviceEndpoint: s.DeviceEndpoint, PushEndpoint: s.PushEndpoint, RedirectURL: s.RedirectURL, Grants: r.Grants,
 		NextExpiry: optional(r.NextExpiry), CreatedAt: s.CreatedAt, UpdatedAt: r.UpdatedAt, Version: s.Version, Sequence: r.Sequence,
 	}
 }
