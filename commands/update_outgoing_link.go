@@ -21,13 +21,13 @@ type UpdateOutgoingLink struct {
 	AuthorizationEndpoint *string            `json:"authorization_endpoint,omitempty"`
 	TokenEndpoint         *string            `json:"token_endpoint,omitempty"`
 	RevocationEndpoint    *string            `json:"revocation_endpoint,omitempty"`
-	DeviceEndpoint        *string            `json:"device_authorization_endpoint,omitempty"`
-	PushEndpoint          *string            `json:"pushed_authorization_request_endpoint,omitempty"`
+	DeviceEndpoint        *string            `json:"device_authorization_endpoint,omitempty"`         // where a code for another device is asked for (RFC 8628)
+	PushEndpoint          *string            `json:"pushed_authorization_request_endpoint,omitempty"` // where authorization requests are pushed to (RFC 9126); empty: they go through the browser
 	Issuer                *string            `json:"issuer,omitempty"`
 	AuthStyle             *link.AuthStyle    `json:"auth_style,omitempty"`
 	AuthorizationParams   *map[string]string `json:"authorization_params,omitempty"`
-	Resources             *[]string          `json:"resources,omitempty"`
-	GrantTypes            []link.GrantType   `json:"grant_types,omitempty"`
+	Resources             *[]string          `json:"resources,omitempty"`   // what the tokens are for, as URIs (RFC 8707)
+	GrantTypes            []link.GrantType   `json:"grant_types,omitempty"` // how tokens are had; none: authorization_code
 }
 
 // UpdateOutgoingLink decides on the changed configuration as a whole. A changed

@@ -60,47 +60,6 @@ func (a *app) grantAuthorize() *cobra.Command {
 	return c
 }
 
-// authorizeDevice repeats the command until the provider has given the code.
-func (a *app) authorizeDevice(cmd *cobra.Command, name, subject string) error {
-	var out commands.Outcome
-	err := a.with(cmd, func(ctx context.Context, c client.Client) error {
-		id, err := linkID(ctx, c, name)
-		if err != nil {
-			return err
-		}
-		begin := commands.BeginAuthorization{Header: a.header(""), Link: id, Subject: subject, Device: true}
-		for range 60 {
-			if err := c.Do(ctx, "BeginAuthorization", begin, &out); err != nil || out.Device != nil && out.Device.UserCode != "" {
-				return err
-			}
-			select {
-			case <-time.After(time.Second / 2):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		return domain.Errorf(domain.Unavailable, "the provider has given no code yet; see: outlink grant explain %s", out.Grant)
-	})
-	if err != nil {
-		return err
-	}
-	return a.fields(out, [2]string{"link", out.Link.String()}, [2]string{"grant", out.Grant.String()},
-		[2]string{"open on any device", out.Device.VerificationURI}, [2]string{"enter the code", out.Device.UserCode},
-		[2]string{"or open", out.Device.VerificationURIComplete}, [2]string{"until", when(out.ExpiresAt)})
-}
-
-func (a *app) grantRequest() *cobra.Command {
-	var subject string
-	c := &cobra.Command{Use: "request LINK", Short: "Have the client itself request tokens, without a person", Args: one("a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
-		return a.do(cmd, "RequestToken", func(ctx context.Context, c client.Client) (any, error) {
-			id, err := linkID(ctx, c, args[0])
-			return commands.RequestToken{Header: a.header(""), Link: id, Subject: subject}, err
-		})
-	}}
-	c.Flags().StringVar(&subject, "subject", "", "what the grant is called (default: default)")
-	return c
-}
-
 // tokenFile is a token that another system held, with the members of a token
 // response (RFC 6749 section 5.1), or nothing but the refresh token.
 type tokenFile struct {

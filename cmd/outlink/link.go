@@ -114,18 +114,6 @@ func (a *app) linkCreate() *cobra.Command {
 	return c
 }
 
-const authStyleHelp = "client authentication: basic, body, private_key_jwt, tls_client_auth, self_signed_tls_client_auth or none"
-
-const grantTypeHelp = "how its tokens are had: authorization_code, client_credentials or " + string(link.DeviceCode) + "; may be repeated"
-
-func grantTypes(names []string) []link.GrantType {
-	var types []link.GrantType
-	for _, n := range names {
-		types = append(types, link.GrantType(n))
-	}
-	return types
-}
-
 func (a *app) linkList() *cobra.Command {
 	q := queries.ListLinks{Freshness: queries.Freshness{Fresh: true}}
 	var status, at string

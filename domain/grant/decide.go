@@ -64,22 +64,6 @@ func (s State) FailAuthorization(e AuthorizationFailed) (Event, error) {
 	return e, nil
 }
 
-// RequestToken decides whether the client itself requests the grant's tokens
-// from now on. A person's authorization is never replaced by that.
-func (s State) RequestToken(id uuid.UUID, e TokenRequested) (Event, error) {
-	switch {
-	case s.OnHold:
-		return nil, domain.Errorf(domain.FailedPrecondition, "grant %s is suspended; resume it before requesting a token", id)
-	case s.Ended && !s.Shredded:
-		return nil, s.beingErased(id)
-	case s.Credential != nil && s.GrantType == "":
-		return nil, domain.Errorf(domain.FailedPrecondition, "grant %s holds a person's authorization; use another subject, or revoke it first", id)
-	case s.GrantType == e.GrantType && s.Reauthorize == "" && s.Unreadable == "":
-		return nil, nil
-	}
-	return e, nil
-}
-
 // RecordToken decides whether a credential becomes the current one. The same
 // exchange again is a late repeat: there is nothing left to do. An answer that
 // was received later always counts, whatever its lifetime, for it may have

@@ -301,16 +301,6 @@ func (s State) requested(e RefreshRequested) State {
 	return s
 }
 
-// askedFor has a token requested at once, whatever was the matter before.
-func (s State) askedFor(e TokenRequested) State {
-	if s.Ended { // a revoked grant starts over
-		s = State{Generation: s.Generation, Version: s.Version}
-	}
-	s.Subject, s.GrantType, s.RequestedAt = e.Subject, e.GrantType, e.At
-	s.Reauthorize, s.ProviderCode, s.Unreadable = "", "", ""
-	return s
-}
-
 func (s State) issued(e TokenIssued) State {
 	next := State{
 		Subject: e.Subject, Credential: &e, Generation: e.Generation,
