@@ -12,18 +12,26 @@ import (
 
 	"outlink/domain"
 	"outlink/domain/grant"
+	"outlink/domain/link"
 )
 
 // authorizationLife is how long a person has to come back from the provider.
 const authorizationLife = 10 * time.Minute
 
 // BeginAuthorization opens an authorization of a link for a subject. The
-// outcome has the URL that the person opens in a browser.
+// outcome has the URL that the person opens in a browser. For another device it
+// has the code that the person enters there as soon as the provider gave it:
+// repeat the command, by its id, until it is there.
 type BeginAuthorization struct {
 	Header
 	Link    uuid.UUID `json:"link_id"`
 	Subject string    `json:"subject,omitempty"` // default: "default"
+	Device  bool      `json:"device,omitempty"`  // the person consents on another device (RFC 8628)
 }
+
+// deviceLife is how long a person has on another device, if the provider does not
+// give less.
+const deviceLife = 30 * time.Minute
 
 // BeginAuthorization pins the configuration that the answer is checked against.
 func (s *Service) BeginAuthorization(ctx context.Context, c BeginAuthorization) (Outcome, error) {
@@ -40,11 +48,18 @@ func (s *Service) BeginAuthorization(ctx context.Context, c BeginAuthorization) 
 	if err := l.State.Usable(c.Link); err != nil {
 		return Outcome{}, err
 	}
+	way, life := link.AuthorizationCode, authorizationLife
+	if c.Device {
+		way, life = link.DeviceCode, deviceLife
+	}
+	if !l.State.Uses(way) {
+		return Outcome{}, domain.Errorf(domain.FailedPrecondition, "link %s does not use the grant type %q; its tokens are had by %q", c.Link, way, l.State.GrantTypes)
+	}
 	e := grant.AuthorizationBegun{
 		Authorization: s.NewID(), Subject: c.Subject, ConfigVersion: l.State.ConfigVersion,
 		RedirectURL: l.State.RedirectURL, AuthorizationEndpoint: l.State.AuthorizationEndpoint,
 		TokenEndpoint: l.State.TokenEndpoint, Issuer: l.State.Issuer,
-		At: s.Now(), ExpiresAt: s.Now().Add(authorizationLife),
+		Device: c.Device, At: s.Now(), ExpiresAt: s.Now().Add(life),
 	}
 	key := domain.Key{Link: c.Link, Grant: grant.ID(c.Link, c.Subject)}
 	var begun grant.AuthorizationBegun
@@ -63,14 +78,20 @@ func (s *Service) BeginAuthorization(ctx context.Context, c BeginAuthorization) 
 		begun = at.State.Authorization.AuthorizationBegun
 	}
 	out.Authorization, out.ExpiresAt = begun.Authorization, &begun.ExpiresAt
+	if begun.Device {
+		out.Device = &Device{}
+	}
 	return s.withStartURL(ctx, out)
 }
 
 // withStartURL adds the URL of Outlink's own start page. It carries a ticket
 // that this vault alone can make, and is never stored.
 func (s *Service) withStartURL(ctx context.Context, out Outcome) (Outcome, error) {
-	if out.Authorization == uuid.Nil {
+	switch {
+	case out.Authorization == uuid.Nil:
 		return out, nil
+	case out.Device != nil:
+		return s.withDeviceCode(ctx, out)
 	}
 	ticket, err := s.Handle(ctx, TicketHandle, domain.Key{Link: out.Link, Grant: out.Grant}, out.Authorization)
 	if err != nil {

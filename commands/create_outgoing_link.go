@@ -20,9 +20,13 @@ type Draft struct {
 	AuthorizationEndpoint string            `json:"authorization_endpoint,omitempty"`
 	TokenEndpoint         string            `json:"token_endpoint,omitempty"`
 	RevocationEndpoint    string            `json:"revocation_endpoint,omitempty"`
+	DeviceEndpoint        string            `json:"device_authorization_endpoint,omitempty"`         // where a code for another device is asked for (RFC 8628)
+	PushEndpoint          string            `json:"pushed_authorization_request_endpoint,omitempty"` // where authorization requests are pushed to (RFC 9126); empty: they go through the browser
 	Issuer                string            `json:"issuer,omitempty"`
 	AuthStyle             link.AuthStyle    `json:"auth_style,omitempty"`
 	AuthorizationParams   map[string]string `json:"authorization_params,omitempty"`
+	Resources             []string          `json:"resources,omitempty"`   // RFC 8707
+	GrantTypes            []link.GrantType  `json:"grant_types,omitempty"` // default: authorization_code
 }
 
 // CreateOutgoingLink configures a link to a provider.
@@ -46,6 +50,9 @@ func (s *Service) CreateOutgoingLink(ctx context.Context, c CreateOutgoingLink) 
 	}
 	secret, err := s.open(c.ClientSecret)
 	if err != nil {
+		return Outcome{}, err
+	}
+	if err := s.CheckSecret(config.AuthStyle, secret); err != nil {
 		return Outcome{}, err
 	}
 	// Asked before the vault is touched: creating a link that exists must not
@@ -82,12 +89,15 @@ func (s *Service) configure(id uuid.UUID, d Draft, secretGiven bool) (link.Confi
 		Name: d.Name, Provider: d.Provider, ClientID: d.ClientID, Scopes: d.Scopes,
 		AuthorizationEndpoint: d.AuthorizationEndpoint, TokenEndpoint: d.TokenEndpoint,
 		RevocationEndpoint: d.RevocationEndpoint, Issuer: d.Issuer,
-		AuthStyle: d.AuthStyle, AuthorizationParams: d.AuthorizationParams,
+		AuthStyle: d.AuthStyle, AuthorizationParams: d.AuthorizationParams, Resources: d.Resources, GrantTypes: d.GrantTypes,
+		DeviceEndpoint: d.DeviceEndpoint, PushEndpoint: d.PushEndpoint,
 	})
 	if err := p.Check(config, secretGiven, s.Policy); err != nil {
 		return link.Config{}, err
 	}
-	config.RedirectURL, err = p.RedirectURL(s.Policy, id, config)
+	if config.Uses(link.AuthorizationCode) {
+		config.RedirectURL, err = p.RedirectURL(s.Policy, id, config)
+	}
 	return config, err
 }
 

@@ -60,6 +60,7 @@ var handlers = map[string]command{
 	"DeleteLink":          handle((*Service).DeleteLink),
 	"BeginAuthorization":  handle((*Service).BeginAuthorization),
 	"RecordTokenIssued":   handle((*Service).RecordTokenIssued),
+	"RequestToken":        handle((*Service).RequestToken),
 	"RequestRefresh":      handle((*Service).RequestRefresh),
 	"ReportTokenRejected": handle((*Service).ReportTokenRejected),
 	"SuspendGrant":        handle((*Service).SuspendGrant),
@@ -127,6 +128,9 @@ func (s *Service) remember(ctx context.Context, name string, id uuid.UUID, out O
 		a.Error = domain.Public(err)
 	} else {
 		out.AuthorizationURL = "" // it carries a ticket
+		if out.Device != nil {
+			out.Device = &Device{} // whoever enters the code gives the consent
+		}
 		a.Outcome = &out
 	}
 	return s.Outcomes.Put(ctx, id, a)

@@ -227,6 +227,9 @@ func (s *Service) complete(ctx context.Context, h Header, key domain.Key) (keptG
 // credential is the vault's next entry: the new tokens, or the old refresh
 // token where the answer brought none (RFC 6749 section 6).
 func (s *Service) credential(ctx context.Context, t NewToken, kept keptGrant, l link.State, p provider.Provider) (Credential, error) {
+	if t.Cause == grant.ByRequest { // there should be none (RFC 6749 section 4.4.3), and none is needed
+		t.Token.RefreshToken, t.Token.RefreshTokenLifetime = domain.Secret{}, 0
+	}
 	refresh, rotated := t.Token.RefreshToken, !t.Token.RefreshToken.IsZero()
 	if !rotated && t.Cause == grant.ByRefresh {
 		refresh = kept.credential.RefreshToken
@@ -245,7 +248,7 @@ func (s *Service) credential(ctx context.Context, t NewToken, kept keptGrant, l 
 		Exchange: t.Exchange, Subject: t.Subject, Cause: t.Cause, From: t.From,
 		Generation: kept.at.State.Generation + 1,
 		TokenType:  t.Token.TokenType, Scopes: t.Token.Scopes, ReceivedAt: t.ReceivedAt,
-		Refreshable: !refresh.IsZero(), Rotated: rotated && t.Cause == grant.ByRefresh,
+		Refreshable: !refresh.IsZero() || t.Cause == grant.ByRequest, Rotated: rotated && t.Cause == grant.ByRefresh,
 		RefreshTokenHash: mark, ClientID: l.ClientID,
 	}
 	if e.TokenType == "" {
@@ -276,7 +279,7 @@ func (s *Service) credential(ctx context.Context, t NewToken, kept keptGrant, l 
 // idle life does, at half of it, or its announced end: whichever is first.
 func refreshAt(e grant.TokenIssued, p provider.Provider, spread float64) time.Time {
 	at := grant.RefreshAt(e.ReceivedAt, e.ExpiresAt, p.Rotation.EndsOldAccessToken, spread)
-	if idle := p.Lifetimes.RefreshIdle; idle > 0 && e.ReceivedAt.Add(idle/2).Before(at) {
+	if idle := p.Lifetimes.RefreshIdle; idle > 0 && e.Cause != grant.ByRequest && e.ReceivedAt.Add(idle/2).Before(at) {
 		at = e.ReceivedAt.Add(idle / 2)
 	}
 	return grant.BeforeEnd(at, e.ReceivedAt, e.RefreshTokenExpiresAt)

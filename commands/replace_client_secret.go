@@ -31,6 +31,9 @@ func (s *Service) ReplaceClientSecret(ctx context.Context, c ReplaceClientSecret
 		if _, err := l.ReplaceClientSecret(c.Link, e); err != nil {
 			return nil, err
 		}
+		if err := s.CheckSecret(l.AuthStyle, secret); err != nil {
+			return nil, err
+		}
 		if err := s.Vault.StoreClientSecret(ctx, c.Link, e.Generation, secret); err != nil {
 			return nil, err
 		}

@@ -82,12 +82,17 @@ type Service struct {
 	Grants    Log[grant.State, grant.Event]
 	Names     Log[name.State, name.Event]
 	Vault     Vault
+	Devices   DeviceCodes
 	Outcomes  Outcomes
 	Catalogue provider.Catalogue
 	Policy    provider.Policy
 	Now       func() time.Time
 	NewID     func() uuid.UUID
 	Spread    func() float64 // in [0,1): spreads renewals that would fall together
+
+	// CheckSecret refuses a client secret that the client authentication cannot
+	// use: what must be a key, and is none.
+	CheckSecret func(style link.AuthStyle, secret domain.Secret) error
 }
 
 // Meta travels with an event: who caused it, and by what.
@@ -122,6 +127,7 @@ type Outcome struct {
 	AuthorizationURL string     `json:"authorization_url,omitempty"` // never stored: derived again for a repeat
 	Authorization    uuid.UUID  `json:"authorization_id,omitzero"`
 	ExpiresAt        *time.Time `json:"expires_at,omitempty"`
+	Device           *Device    `json:"device,omitempty"` // never stored in clear; see BeginAuthorization
 }
 
 // attempts bounds how often a decision is asked again. Each round loses to a

@@ -21,9 +21,13 @@ type UpdateOutgoingLink struct {
 	AuthorizationEndpoint *string            `json:"authorization_endpoint,omitempty"`
 	TokenEndpoint         *string            `json:"token_endpoint,omitempty"`
 	RevocationEndpoint    *string            `json:"revocation_endpoint,omitempty"`
+	DeviceEndpoint        *string            `json:"device_authorization_endpoint,omitempty"`         // where a code for another device is asked for (RFC 8628)
+	PushEndpoint          *string            `json:"pushed_authorization_request_endpoint,omitempty"` // where authorization requests are pushed to (RFC 9126); empty: they go through the browser
 	Issuer                *string            `json:"issuer,omitempty"`
 	AuthStyle             *link.AuthStyle    `json:"auth_style,omitempty"`
 	AuthorizationParams   *map[string]string `json:"authorization_params,omitempty"`
+	Resources             *[]string          `json:"resources,omitempty"`   // what the tokens are for, as URIs (RFC 8707)
+	GrantTypes            []link.GrantType   `json:"grant_types,omitempty"` // how tokens are had; none: authorization_code
 }
 
 // UpdateOutgoingLink decides on the changed configuration as a whole. A changed
@@ -59,16 +63,23 @@ func (c UpdateOutgoingLink) apply(to link.Config) Draft {
 		Name: to.Name, Provider: to.Provider, ClientID: to.ClientID, Scopes: to.Scopes,
 		AuthorizationEndpoint: to.AuthorizationEndpoint, TokenEndpoint: to.TokenEndpoint,
 		RevocationEndpoint: to.RevocationEndpoint, Issuer: to.Issuer,
-		AuthStyle: to.AuthStyle, AuthorizationParams: to.AuthorizationParams,
+		AuthStyle: to.AuthStyle, AuthorizationParams: to.AuthorizationParams, Resources: to.Resources, GrantTypes: to.GrantTypes,
+		DeviceEndpoint: to.DeviceEndpoint, PushEndpoint: to.PushEndpoint,
 	}
 	replace(&d.Name, c.Name)
 	replace(&d.ClientID, c.ClientID)
 	replace(&d.AuthorizationEndpoint, c.AuthorizationEndpoint)
 	replace(&d.TokenEndpoint, c.TokenEndpoint)
 	replace(&d.RevocationEndpoint, c.RevocationEndpoint)
+	replace(&d.DeviceEndpoint, c.DeviceEndpoint)
+	replace(&d.PushEndpoint, c.PushEndpoint)
 	replace(&d.Issuer, c.Issuer)
 	replace(&d.AuthStyle, c.AuthStyle)
 	replace(&d.AuthorizationParams, c.AuthorizationParams)
+	replace(&d.Resources, c.Resources)
+	if c.GrantTypes != nil {
+		d.GrantTypes = c.GrantTypes
+	}
 	if c.Scopes != nil {
 		d.Scopes = c.Scopes
 	}

@@ -32,6 +32,8 @@ var (
 		AuthorizationEndpoint: "https://op.example/authorize", TokenEndpoint: "https://op.example/token",
 		RevocationEndpoint: "https://op.example/revoke", Issuer: "https://op.example", AuthStyle: link.Basic,
 		AuthorizationParams: map[string]string{"prompt": "consent"}, RedirectURL: "https://outlink.example/oauth/callback/x",
+		Resources: []string{"https://api.example"}, GrantTypes: []link.GrantType{link.AuthorizationCode, link.ClientCredentials},
+		DeviceEndpoint: "https://op.example/device", PushEndpoint: "https://op.example/par",
 	}
 
 	links = []link.Event{
@@ -49,7 +51,7 @@ var (
 		grant.AuthorizationBegun{
 			Authorization: id, Subject: "default", ConfigVersion: 1, RedirectURL: config.RedirectURL,
 			AuthorizationEndpoint: config.AuthorizationEndpoint, TokenEndpoint: config.TokenEndpoint, Issuer: config.Issuer,
-			ExpiresAt: at.Add(10 * time.Minute), At: at,
+			Device: true, ExpiresAt: at.Add(10 * time.Minute), At: at,
 		},
 		grant.AuthorizationConsumed{Authorization: id, At: at},
 		grant.AuthorizationFailed{Authorization: id, Reason: grant.AuthorizationDenied, ProviderCode: "access_denied", At: at},
@@ -59,6 +61,7 @@ var (
 			Rotated: true, RefreshTokenHash: "0123456789abcdef", RefreshTokenExpiresAt: at.Add(24 * time.Hour),
 			ConsentEndsAt: at.Add(24 * time.Hour), ClientID: "client", Fallback: true,
 		},
+		grant.TokenRequested{Subject: "default", GrantType: link.ClientCredentials, At: at},
 		grant.FallbackKept{Attempt: id, Generation: 2, RefreshTokenHash: "0123456789abcdef", ReceivedAt: at, At: at},
 		grant.RefreshRequested{Generation: 2, Reason: "a reader needs a token", Rejected: true, Resend: true, At: at},
 		grant.RefreshStarted{Attempt: id, Generation: 2, Node: "n1", Boot: id, Journal: id, LeaseSeconds: 240, TakeoverOf: id, At: at},

@@ -19,7 +19,7 @@ import (
 
 func (a *app) grantCommands() *cobra.Command {
 	c := &cobra.Command{Use: "grant", Short: "Grants: authorizations of a link by a person"}
-	c.AddCommand(a.grantAuthorize(), a.grantImport(), a.grantList(), a.grantShow(), a.grantExplain(),
+	c.AddCommand(a.grantAuthorize(), a.grantRequest(), a.grantImport(), a.grantList(), a.grantShow(), a.grantExplain(),
 		a.grantRefresh(),
 		a.onGrant("suspend", "SuspendGrant", "Take a grant out of service", false, func(h commands.Header, r commands.GrantRef) any {
 			return commands.SuspendGrant{Header: h, GrantRef: r}
@@ -44,13 +44,18 @@ func (a *app) grantRefresh() *cobra.Command {
 
 func (a *app) grantAuthorize() *cobra.Command {
 	var subject string
+	var device bool
 	c := &cobra.Command{Use: "authorize LINK", Short: "Begin an authorization and print the URL to open", Args: one("a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
+		if device {
+			return a.authorizeDevice(cmd, args[0], subject)
+		}
 		return a.do(cmd, "BeginAuthorization", func(ctx context.Context, c client.Client) (any, error) {
 			id, err := linkID(ctx, c, args[0])
 			return commands.BeginAuthorization{Header: a.header(""), Link: id, Subject: subject}, err
 		})
 	}}
 	c.Flags().StringVar(&subject, "subject", "", "whose authorization it is (default: default)")
+	c.Flags().BoolVar(&device, "device", false, "print a code that the person enters on another device (RFC 8628)")
 	return c
 }
 
@@ -135,7 +140,7 @@ func (a *app) grantShow() *cobra.Command {
 		}
 		return a.fields(v, [2]string{"grant", v.Grant.String()}, [2]string{"link", v.Link.String()}, [2]string{"subject", v.Subject},
 			[2]string{"status", string(v.Status)}, [2]string{"reason", v.Reason}, [2]string{"provider code", v.ProviderCode},
-			[2]string{"generation", fmt.Sprint(v.Generation)}, [2]string{"scopes", strings.Join(v.Scopes, " ")},
+			[2]string{"grant type", string(v.GrantType)}, [2]string{"generation", fmt.Sprint(v.Generation)}, [2]string{"scopes", strings.Join(v.Scopes, " ")},
 			[2]string{"received", when(v.ReceivedAt)}, [2]string{"expires", when(v.ExpiresAt)}, [2]string{"due", when(v.DueAt)},
 			[2]string{"refreshable", fmt.Sprint(v.Refreshable)}, [2]string{"failures", fmt.Sprint(v.Failures)})
 	}}

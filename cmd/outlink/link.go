@@ -66,12 +66,14 @@ func linkID(ctx context.Context, c client.Client, idOrName string) (uuid.UUID, e
 func (a *app) linkCreate() *cobra.Command {
 	var d commands.Draft
 	var id, secret, scopes, style string
+	var types *[]string
 	c := &cobra.Command{
 		Use: "create", Short: "Configure a link", Args: cobra.NoArgs,
 		Example: "  outlink link create --name crm --provider google --client-id ID --client-secret-file secret.txt --scopes \"openid email\"",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			create := commands.CreateOutgoingLink{Header: a.header(""), Draft: d}
 			create.Scopes, create.AuthStyle = strings.Fields(scopes), link.AuthStyle(style)
+			create.GrantTypes = grantTypes(*types)
 			if id != "" {
 				parsed, err := uuid.Parse(id)
 				if err != nil {
@@ -97,12 +99,16 @@ func (a *app) linkCreate() *cobra.Command {
 	f.StringVar(&d.Name, "name", "", "the link's name, unique")
 	f.StringVar(&d.Provider, "provider", "custom", "the provider's key; see: outlink provider ls")
 	f.StringVar(&d.ClientID, "client-id", "", "client id")
-	f.StringVar(&secret, "client-secret-file", "", "file with the client secret; - for standard input")
+	f.StringVar(&secret, "client-secret-file", "", "file with the client secret, or with the key or certificate in its place; - for standard input")
 	f.StringVar(&scopes, "scopes", "", "scopes, separated by spaces")
 	f.StringVar(&d.AuthorizationEndpoint, "authorization-endpoint", "", "authorization endpoint")
 	f.StringVar(&d.TokenEndpoint, "token-endpoint", "", "token endpoint")
 	f.StringVar(&d.RevocationEndpoint, "revocation-endpoint", "", "revocation endpoint (RFC 7009)")
-	f.StringVar(&style, "auth-style", "", "client authentication: basic, body or none")
+	f.StringVar(&d.PushEndpoint, "push-endpoint", "", "pushed authorization request endpoint (RFC 9126)")
+	f.StringVar(&d.DeviceEndpoint, "device-endpoint", "", "device authorization endpoint (RFC 8628)")
+	f.StringVar(&style, "auth-style", "", authStyleHelp)
+	f.StringSliceVar(&d.Resources, "resource", nil, "what the tokens are for, a URI (RFC 8707); may be repeated")
+	types = f.StringSlice("grant-type", nil, grantTypeHelp)
 	f.StringVar(&d.Issuer, "issuer", "", "issuer that callbacks must name (RFC 9207)")
 	f.StringVar(&id, "id", "", "the link's id (UUID), when it was chosen before")
 	return c
@@ -192,6 +198,8 @@ func (a *app) showLink(v queries.LinkView) error {
 		[2]string{"client secret set", fmt.Sprint(v.ClientSecretSet)}, [2]string{"scopes", strings.Join(v.Scopes, " ")},
 		[2]string{"authorization endpoint", v.AuthorizationEndpoint}, [2]string{"token endpoint", v.TokenEndpoint},
 		[2]string{"revocation endpoint", v.RevocationEndpoint}, [2]string{"issuer", v.Issuer}, [2]string{"auth style", string(v.AuthStyle)},
+		[2]string{"device authorization endpoint", v.DeviceEndpoint}, [2]string{"pushed authorization request endpoint", v.PushEndpoint},
+		[2]string{"grant types", strings.Trim(fmt.Sprint(v.GrantTypes), "[]")}, [2]string{"resources", strings.Join(v.Resources, " ")},
 		[2]string{"redirect url", v.RedirectURL}, [2]string{"grants", fmt.Sprintf("%d healthy of %d", v.Grants.Healthy, v.Grants.Total)},
 		[2]string{"next expiry", when(v.NextExpiry)}, [2]string{"version", fmt.Sprint(v.Version)})
 }
@@ -208,7 +216,11 @@ func (a *app) linkUpdate() *cobra.Command {
 	f.StringVar(&token, "token-endpoint", "", "new token endpoint")
 	f.StringVar(&revocation, "revocation-endpoint", "", "new revocation endpoint")
 	f.StringVar(&issuer, "issuer", "", "new issuer")
-	f.StringVar(&style, "auth-style", "", "basic, body or none")
+	f.StringVar(&style, "auth-style", "", authStyleHelp)
+	push := f.String("push-endpoint", "", "new pushed authorization request endpoint")
+	device := f.String("device-endpoint", "", "new device authorization endpoint")
+	types := f.StringSlice("grant-type", nil, grantTypeHelp)
+	resources := f.StringSlice("resource", nil, "what the tokens are for (RFC 8707); may be repeated")
 	f.Int64Var(&version, "expected-version", -1, "refuse if the link is at another version")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.do(cmd, "UpdateOutgoingLink", func(ctx context.Context, c client.Client) (any, error) {
@@ -221,7 +233,11 @@ func (a *app) linkUpdate() *cobra.Command {
 			given(f.Changed("revocation-endpoint"), &u.RevocationEndpoint, revocation)
 			given(f.Changed("issuer"), &u.Issuer, issuer)
 			given(f.Changed("auth-style"), &u.AuthStyle, link.AuthStyle(style))
+			given(f.Changed("push-endpoint"), &u.PushEndpoint, *push)
+			given(f.Changed("device-endpoint"), &u.DeviceEndpoint, *device)
+			given(f.Changed("resource"), &u.Resources, *resources)
 			given(version >= 0, &u.ExpectedVersion, uint64(version))
+			u.GrantTypes = grantTypes(*types)
 			if f.Changed("scopes") {
 				u.Scopes = strings.Fields(scopes)
 			}

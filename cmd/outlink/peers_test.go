@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"outlink/commands"
+	"outlink/domain/link"
 	"outlink/internal/testenv"
 )
 
@@ -50,6 +52,90 @@ func TestZitadel(t *testing.T) {
 		t.Errorf("requests %v, want three renewals", requests)
 	}
 	d.tokenOf(4)
+	d.interrupt()
+}
+
+// The authorization request goes to the provider itself (RFC 9126), which takes
+// no other here.
+func TestPushedAuthorizationRequest(t *testing.T) {
+	t.Parallel()
+	peer := testenv.OIDCProvider(t, testenv.OIDCOptions{AccessTokenTTL: 5 * time.Second, Metadata: map[string]any{"require_pushed_authorization_requests": true}})
+	d := startDev(t, t.TempDir(), "--no-seed")
+	d.authorize(peer, "--issuer", peer.Issuer, "--push-endpoint", peer.Issuer+"/request")
+	d.until(2)
+	if n := peer.Requests()["pushed_authorization_request"]; n != 1 {
+		t.Errorf("requests %v, want one pushed", peer.Requests())
+	}
+	d.interrupt()
+}
+
+// A link without a person through the real binary: its client proves itself with
+// a key, and gets tokens of five seconds for one resource, again and again. The
+// node is started anew in between.
+func TestClientCredentials(t *testing.T) {
+	t.Parallel()
+	key, registered := testenv.ClientKey(t, "PS256")
+	registered["grant_types"], registered["redirect_uris"], registered["response_types"] = []string{"client_credentials"}, []string{}, []string{}
+	peer := testenv.OIDCProvider(t, testenv.OIDCOptions{AccessTokenTTL: 5 * time.Second, AuthStyle: link.PrivateKeyJWT, Secret: key, Metadata: registered})
+	secret, dir := filepath.Join(t.TempDir(), "key.json"), t.TempDir()
+	if err := os.WriteFile(secret, []byte(key.Reveal()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := startDev(t, dir, "--no-seed")
+	d.get(&struct{}{}, "link", "create", "--name", "peer", "--client-id", peer.ClientID, "--client-secret-file", secret, "--auth-style", "private_key_jwt",
+		"--grant-type", "client_credentials", "--token-endpoint", peer.TokenEndpoint, "--issuer", peer.Issuer, "--scopes", "read", "--resource", "https://api.example/v1")
+	if out, code := d.cli("grant", "authorize", "peer"); code != 4 {
+		t.Errorf("an authorization that the link does not use: exit %d\n%s", code, out)
+	}
+	d.get(&struct{}{}, "grant", "request", "peer")
+	d.until(2)
+	d.interrupt()
+	d = startDev(t, dir, "--no-seed")
+	d.until(4)
+	d.tokenOf(4)
+	d.interrupt()
+}
+
+// A person consents on another device, while the node that waits for it is
+// started anew. Neither of the codes is in an event.
+func TestDevice(t *testing.T) {
+	t.Parallel()
+	peer := testenv.OIDCProvider(t, testenv.OIDCOptions{AccessTokenTTL: 5 * time.Second, Metadata: map[string]any{
+		"grant_types": []string{string(link.DeviceCode), "refresh_token"}, "redirect_uris": []string{}, "response_types": []string{},
+	}})
+	secret, dir := filepath.Join(t.TempDir(), "secret"), t.TempDir()
+	if err := os.WriteFile(secret, []byte(peer.ClientSecret.Reveal()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := startDev(t, dir, "--no-seed")
+	d.get(&struct{}{}, "link", "create", "--name", "peer", "--client-id", peer.ClientID, "--client-secret-file", secret, "--auth-style", "basic",
+		"--grant-type", string(link.DeviceCode), "--token-endpoint", peer.TokenEndpoint, "--device-endpoint", peer.Issuer+"/device/auth",
+		"--issuer", peer.Issuer, "--scopes", "openid offline_access")
+	var begun commands.Outcome
+	d.get(&begun, "grant", "authorize", "peer", "--device")
+	if begun.Device == nil || begun.Device.UserCode == "" || begun.Device.VerificationURI != peer.Issuer+"/device" {
+		t.Fatalf("the command line shows %+v", begun.Device)
+	}
+	for deadline := time.Now().Add(30 * time.Second); peer.Requests()[string(link.DeviceCode)] == 0; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the provider was never asked")
+		}
+	}
+	d.interrupt()
+	d = startDev(t, dir, "--no-seed")
+	page, err := testenv.NewBrowser().Authorize(t.Context(), begun.Device.VerificationURIComplete)
+	if err != nil || page.Status != http.StatusOK || page.Forms < 3 {
+		t.Fatalf("the consent ended with %v, status %d after %d forms:\n%s", err, page.Status, page.Forms, page.Body)
+	}
+	d.until(3)
+	d.tokenOf(3)
+	requests := peer.Requests()
+	if n := requests[string(link.DeviceCode)]; n < 2 || n > 8 || requests["refresh_token"] < 2 {
+		t.Errorf("requests %v", requests)
+	}
+	if out, code := d.cli("events", "export"); code != 0 || !strings.Contains(out, "authorization_begun") || strings.Contains(out, begun.Device.UserCode) {
+		t.Errorf("exit %d; the events hold the user's code:\n%s", code, out)
+	}
 	d.interrupt()
 }
 

@@ -78,6 +78,9 @@ func ofGrant(s grant.State) Advice {
 	case grant.StatusAbsent:
 		return Advice{"There is no such grant.", again}
 	case grant.StatusPending:
+		if s.GrantType != "" {
+			return Advice{Why: "Its first token is being requested."}
+		}
 		return Advice{Why: "It waits for the person to come back from the provider."}
 	case grant.StatusActive:
 		return Advice{Why: "It has a token, and it is renewed in time."}

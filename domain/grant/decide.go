@@ -44,6 +44,8 @@ func (s State) ConsumeAuthorization(e AuthorizationConsumed, configVersion uint6
 	switch {
 	case a == nil || a.Authorization != e.Authorization:
 		return nil, domain.Errorf(domain.FailedPrecondition, "this authorization is over or was replaced by a newer one; start again")
+	case a.Device:
+		return nil, domain.Errorf(domain.FailedPrecondition, "this authorization is given on another device, and no code comes here; start again")
 	case a.Consumed:
 		return nil, domain.Errorf(domain.FailedPrecondition, "this authorization was used already; start again")
 	case !e.At.Before(a.ExpiresAt):
@@ -86,10 +88,13 @@ func (s State) RecordToken(id uuid.UUID, e TokenIssued) (Event, error) {
 	return e, nil
 }
 
-// Orphaned reports whether e is the late answer to a refresh of a credential
+// Orphaned reports whether e is the late answer to a renewal of a credential
 // that a person's consent or an import has replaced since: it must not become
 // current, and what it holds is to be revoked.
 func (s State) Orphaned(e TokenIssued) bool {
+	if e.Cause == ByRequest {
+		return s.GrantType == ""
+	}
 	c := s.Credential
 	if c == nil {
 		return false
@@ -103,7 +108,8 @@ func (s State) Orphaned(e TokenIssued) bool {
 // other its fallback.
 func (s State) Overtaken(e TokenIssued) bool {
 	c := s.Credential
-	return c != nil && e.Cause == ByRefresh && c.Generation > e.From && c.Cause == ByRefresh && e.ReceivedAt.Before(c.ReceivedAt)
+	renewal := e.Cause == ByRefresh || e.Cause == ByRequest
+	return c != nil && renewal && c.Generation > e.From && c.Cause == e.Cause && e.ReceivedAt.Before(c.ReceivedAt)
 }
 
 // KeepFallback decides whether the refresh token of an overtaken answer stands
@@ -149,9 +155,9 @@ func (s State) refreshable(id uuid.UUID) error {
 		return domain.Errorf(domain.FailedPrecondition, "grant %s is suspended; an operator can resume it", id)
 	case s.Reauthorize != "":
 		return s.consentNeeded(id)
-	case s.Credential == nil:
+	case s.Credential == nil && s.GrantType == "":
 		return domain.Errorf(domain.FailedPrecondition, "grant %s has no credential yet; complete its authorization", id)
-	case !s.Credential.Refreshable:
+	case s.Credential != nil && !s.Credential.Refreshable:
 		return domain.Errorf(domain.FailedPrecondition, "grant %s has no refresh token; authorize the link again, with offline access", id)
 	case s.Unreadable != "":
 		return domain.Errorf(domain.FailedPrecondition, "grant %s has an unread answer of its provider (%s); a version that reads it will find it in the node's journal, "+
@@ -286,6 +292,8 @@ func (s State) Servable(id uuid.UUID, now time.Time) (*TokenIssued, error) {
 		return s.Credential, nil
 	case s.Reauthorize != "":
 		return nil, s.consentNeeded(id)
+	case s.Credential == nil && s.GrantType != "":
+		return nil, domain.Errorf(domain.Unavailable, "the first access token of grant %s is being requested; try again", id)
 	case s.Credential == nil:
 		return nil, domain.Errorf(domain.ReauthorizationRequired, "grant %s is not authorized yet; complete its authorization in the browser", id)
 	}

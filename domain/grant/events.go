@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"outlink/domain"
+	"outlink/domain/link"
 )
 
 // Event is something that happened to a grant. Its kind is its name in the log,
@@ -18,6 +19,7 @@ var Kinds = domain.NewKinds("grant", Event.kind,
 	domain.As[AuthorizationConsumed, Event],
 	domain.As[AuthorizationFailed, Event],
 	domain.As[TokenIssued, Event],
+	domain.As[TokenRequested, Event],
 	domain.As[FallbackKept, Event],
 	domain.As[RefreshRequested, Event],
 	domain.As[RefreshStarted, Event],
@@ -34,7 +36,7 @@ var Kinds = domain.NewKinds("grant", Event.kind,
 
 // StateVersion is the version of [State] as it travels beside each event. Raise
 // it when State or Evolve changes: older messages are then folded again.
-const StateVersion = 4
+const StateVersion = 5
 
 // AuthorizationBegun opens an authorization request (RFC 6749 section 4.1). It
 // pins what the answer is checked against: an answer for another configuration
@@ -47,6 +49,7 @@ type AuthorizationBegun struct {
 	AuthorizationEndpoint string    `json:"authorization_endpoint"`
 	TokenEndpoint         string    `json:"token_endpoint"`
 	Issuer                string    `json:"issuer,omitempty"`
+	Device                bool      `json:"device,omitempty"` // the person consents on another device, and the provider is asked whether (RFC 8628)
 	ExpiresAt             time.Time `json:"expires_at"`
 	At                    time.Time `json:"at"`
 }
@@ -81,13 +84,21 @@ type TokenIssued struct {
 	ExpiresAt             time.Time `json:"expires_at"`
 	ExpiryAssumed         bool      `json:"expiry_assumed,omitempty"` // the answer had no expires_in
 	RefreshAt             time.Time `json:"refresh_at,omitzero"`      // when the worker renews it
-	Refreshable           bool      `json:"refreshable"`              // the credential has a refresh token
+	Refreshable           bool      `json:"refreshable"`              // it is renewed without a person: by a refresh token, or by the client itself
 	Rotated               bool      `json:"rotated,omitempty"`        // the answer brought a new refresh token
 	RefreshTokenHash      string    `json:"refresh_token_hash,omitempty"`
 	RefreshTokenExpiresAt time.Time `json:"refresh_token_expires_at,omitzero"`
 	ConsentEndsAt         time.Time `json:"consent_ends_at,omitzero"` // no refresh moves this end of the refresh token
 	ClientID              string    `json:"client_id,omitempty"`      // of the client that it was issued to
 	Fallback              bool      `json:"fallback,omitempty"`       // the vault holds one more refresh token, of an overtaken answer
+}
+
+// TokenRequested says that the client itself requests the grant's tokens, now and
+// whenever one ends: no person consents, and there is no refresh token.
+type TokenRequested struct {
+	Subject   string         `json:"subject"`
+	GrantType link.GrantType `json:"grant_type"`
+	At        time.Time      `json:"at"`
 }
 
 // FallbackKept says that the vault holds one more refresh token of the current
@@ -197,6 +208,7 @@ func (AuthorizationBegun) kind() string      { return "authorization_begun" }
 func (AuthorizationConsumed) kind() string   { return "authorization_consumed" }
 func (AuthorizationFailed) kind() string     { return "authorization_failed" }
 func (TokenIssued) kind() string             { return "token_issued" }
+func (TokenRequested) kind() string          { return "token_requested" }
 func (RefreshRequested) kind() string        { return "refresh_requested" }
 func (RefreshStarted) kind() string          { return "refresh_started" }
 func (RefreshDeferred) kind() string         { return "refresh_deferred" }

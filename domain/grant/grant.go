@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"outlink/domain/link"
 )
 
 // DefaultSubject names the grant of a link that has just one.
@@ -48,6 +50,7 @@ const (
 	ByAuthorization Cause = "authorization"
 	ByRefresh       Cause = "refresh"
 	ByImport        Cause = "import"
+	ByRequest       Cause = "request" // of the client itself: see [TokenRequested]
 )
 
 // Reason says why only a person's consent helps.
@@ -103,6 +106,7 @@ func (a Attempt) LeaseEnds() time.Time {
 // never begun.
 type State struct {
 	Subject       string         `json:"subject,omitempty"`
+	GrantType     link.GrantType `json:"grant_type,omitempty"` // with which the client itself requests tokens; "": a person consents
 	Credential    *TokenIssued   `json:"credential,omitempty"` // the current one; nil: none, or revoked
 	Generation    uint64         `json:"generation,omitempty"` // of the last credential ever; never falls
 	Exchanges     []uuid.UUID    `json:"exchanges,omitempty"`  // that brought the last few tokens, newest last: recognises a late repeat
@@ -171,6 +175,9 @@ func (s State) DueAt() time.Time {
 	due := earlier(s.refreshDue(), s.warningDue())
 	if a := s.Authorization; a != nil {
 		due = earlier(due, a.ExpiresAt)
+		if a.Device { // the provider is asked again and again
+			due = earlier(due, a.At)
+		}
 	}
 	return due
 }
@@ -185,15 +192,15 @@ func earlier(a, b time.Time) time.Time {
 
 func (s State) refreshDue() time.Time {
 	switch {
-	case s.Ended, s.OnHold, s.Reauthorize != "", s.Credential == nil, s.Unreadable != "":
+	case s.Ended, s.OnHold, s.Reauthorize != "", s.Credential == nil && s.GrantType == "", s.Unreadable != "":
 		return time.Time{}
 	case s.Attempt != nil:
 		return s.Attempt.LeaseEnds()
-	case !s.Credential.Refreshable:
+	case s.Credential != nil && !s.Credential.Refreshable:
 		return s.Credential.ExpiresAt
 	case s.Failures > 0:
 		return s.retryDue()
-	case !s.RequestedAt.IsZero():
+	case !s.RequestedAt.IsZero(), s.Credential == nil:
 		return s.RequestedAt
 	}
 	return s.Credential.RefreshAt
@@ -232,6 +239,8 @@ func Evolve(s State, e Event) State {
 			s = State{Generation: s.Generation, Version: s.Version}
 		}
 		s.Subject, s.Authorization = e.Subject, &Authorization{AuthorizationBegun: e}
+	case TokenRequested:
+		s = s.askedFor(e)
 	case AuthorizationConsumed:
 		s.Authorization = s.Authorization.consumed(e.Authorization)
 	case AuthorizationFailed:
@@ -247,7 +256,7 @@ func Evolve(s State, e Event) State {
 		s = s.requested(e)
 	case RefreshStarted:
 		s.Attempt, s.LastAttempt, s.RequestedAt = &Attempt{e}, e.Attempt, time.Time{}
-		if e.TakeoverOf != uuid.Nil { // nobody knows what became of the other one
+		if e.TakeoverOf != uuid.Nil && s.GrantType == "" { // nobody knows what became of the other one
 			s.Ambiguities++
 		}
 	case RefreshDeferred:
@@ -297,6 +306,9 @@ func (s State) issued(e TokenIssued) State {
 		Subject: e.Subject, Credential: &e, Generation: e.Generation,
 		OnHold: s.OnHold, Version: s.Version, Fallback: e.Fallback, Exchanges: s.remembering(e.Exchange),
 		LastAttempt: s.LastAttempt, Crossed: e.Cause == ByRefresh && (e.Exchange != s.LastAttempt || e.From+1 < e.Generation),
+	}
+	if e.Cause == ByRequest {
+		next.GrantType = s.GrantType
 	}
 	next.RejectedAt = s.RejectedAt
 	if c := s.Credential; c != nil && e.Cause != ByRefresh {

@@ -9,6 +9,7 @@ package link
 
 import (
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -45,12 +46,37 @@ const (
 // section 2.3.1). It is always explicit: guessing sends a refresh token twice.
 type AuthStyle string
 
-// The client authentication methods.
+// The client authentication methods. The first two are older than the names of
+// RFC 8414 (token_endpoint_auth_methods_supported), which the others carry. What
+// proves the client is always the link's client secret: a password, a key or a
+// certificate with its key.
 const (
-	Basic AuthStyle = "basic" // client_secret_basic
-	Body  AuthStyle = "body"  // client_secret_post
-	None  AuthStyle = "none"  // a public client: PKCE only
+	Basic             AuthStyle = "basic"                       // client_secret_basic
+	Body              AuthStyle = "body"                        // client_secret_post
+	None              AuthStyle = "none"                        // a public client: PKCE only
+	PrivateKeyJWT     AuthStyle = "private_key_jwt"             // RFC 7523: the secret is a signing key, JWK or PEM
+	TLSClientAuth     AuthStyle = "tls_client_auth"             // RFC 8705: the secret is a certificate and its key, PEM
+	SelfSignedTLSAuth AuthStyle = "self_signed_tls_client_auth" // the same, and the provider knows the certificate itself
 )
+
+// AuthStyles lists the client authentication methods.
+func AuthStyles() []AuthStyle {
+	return []AuthStyle{Basic, Body, PrivateKeyJWT, TLSClientAuth, SelfSignedTLSAuth, None}
+}
+
+// GrantType is a way to a token, by the name that it is requested with and that
+// clients are registered for (RFC 7591 section 2).
+type GrantType string
+
+// The grant types. Refreshing belongs to those that a person consents to.
+const (
+	AuthorizationCode GrantType = "authorization_code"
+	DeviceCode        GrantType = "urn:ietf:params:oauth:grant-type:device_code" // RFC 8628: a person, on another device
+	ClientCredentials GrantType = "client_credentials"                           // RFC 6749 section 4.4: the client itself, without a person
+)
+
+// GrantTypes lists the grant types.
+func GrantTypes() []GrantType { return []GrantType{AuthorizationCode, DeviceCode, ClientCredentials} }
 
 // Config is what an administrator configures.
 type Config struct {
@@ -63,9 +89,24 @@ type Config struct {
 	RevocationEndpoint    string            `json:"revocation_endpoint,omitempty"`
 	Issuer                string            `json:"issuer,omitempty"` // expected iss of RFC 9207; empty: not checked when absent
 	AuthStyle             AuthStyle         `json:"auth_style"`
-	AuthorizationParams   map[string]string `json:"authorization_params,omitempty"` // sent to the authorization endpoint as they are
+	AuthorizationParams   map[string]string `json:"authorization_params,omitempty"`                  // sent to the authorization endpoint as they are
+	Resources             []string          `json:"resources,omitempty"`                             // sent as resource with every request (RFC 8707)
+	GrantTypes            []GrantType       `json:"grant_types,omitempty"`                           // none: authorization_code
+	DeviceEndpoint        string            `json:"device_authorization_endpoint,omitempty"`         // RFC 8628
+	PushEndpoint          string            `json:"pushed_authorization_request_endpoint,omitempty"` // RFC 9126; empty: requests go through the browser
 	RedirectURL           string            `json:"redirect_url"`
 }
+
+// Uses reports whether the link gets tokens that way.
+func (c Config) Uses(t GrantType) bool {
+	if len(c.GrantTypes) == 0 {
+		return t == AuthorizationCode
+	}
+	return slices.Contains(c.GrantTypes, t)
+}
+
+// AsksPerson reports whether a person consents to the link's grants.
+func (c Config) AsksPerson() bool { return c.Uses(AuthorizationCode) || c.Uses(DeviceCode) }
 
 // State is a link folded from its events. The zero State is a link that was
 // never created.
@@ -242,6 +283,12 @@ func (s State) Usable(id uuid.UUID) error {
 func sameConfig(a, b Config) bool {
 	if len(a.AuthorizationParams) == 0 && len(b.AuthorizationParams) == 0 {
 		a.AuthorizationParams, b.AuthorizationParams = nil, nil
+	}
+	if len(a.Resources) == 0 && len(b.Resources) == 0 {
+		a.Resources, b.Resources = nil, nil
+	}
+	if len(a.GrantTypes) == 0 && len(b.GrantTypes) == 0 {
+		a.GrantTypes, b.GrantTypes = nil, nil
 	}
 	return reflect.DeepEqual(a, b)
 }

@@ -27,7 +27,7 @@ const (
 // Overriding one undoes a protection; request and request_uri override them all.
 var reserved = []string{
 	"client_id", "redirect_uri", "response_type", "scope", "state", "nonce",
-	"code_challenge", "code_challenge_method", "request", "request_uri",
+	"code_challenge", "code_challenge_method", "request", "request_uri", "resource",
 }
 
 // Problem is one thing that is wrong with a link's configuration.
@@ -63,16 +63,20 @@ func (p Provider) Check(c link.Config, secretGiven bool, pol Policy) error {
 	var ps problems
 	ps.name(c.Name)
 	ps.client(p, c, secretGiven)
-	ps.scopes(p, c.Scopes)
-	if ps.endpoint("authorization_endpoint", c.AuthorizationEndpoint, true, pol) {
+	ps.grantTypes(c)
+	ps.scopes(p, c)
+	if ps.endpoint("authorization_endpoint", c.AuthorizationEndpoint, c.Uses(link.AuthorizationCode), pol) {
 		ps.protocolQuery(c.AuthorizationEndpoint)
 	}
+	ps.endpoint("device_authorization_endpoint", c.DeviceEndpoint, c.Uses(link.DeviceCode), pol)
+	ps.endpoint("pushed_authorization_request_endpoint", c.PushEndpoint, false, pol)
 	ps.endpoint("token_endpoint", c.TokenEndpoint, true, pol)
 	ps.endpoint("revocation_endpoint", c.RevocationEndpoint, false, pol)
 	if c.Issuer != "" && ps.endpoint("issuer", c.Issuer, false, pol) && strings.Contains(c.Issuer, "?") {
 		ps.add("issuer", "%s has a query; an issuer has none (RFC 8414 section 2)", shown(c.Issuer))
 	}
 	ps.params(c.AuthorizationParams)
+	ps.resources(c.Resources)
 	return ps.err()
 }
 
@@ -95,7 +99,7 @@ func (ps *problems) client(p Provider, c link.Config, secretGiven bool) {
 		ps.add("client_id", "%s is not printable ASCII of at most %d characters; copy it again", shown(c.ClientID), maxText)
 	}
 	switch c.AuthStyle {
-	case link.Basic, link.Body:
+	case link.Basic, link.Body, link.PrivateKeyJWT, link.TLSClientAuth, link.SelfSignedTLSAuth:
 		if !secretGiven {
 			ps.add("client_secret", "is missing; %s", secretAdvice(p))
 		}
@@ -107,7 +111,7 @@ func (ps *problems) client(p Provider, c link.Config, secretGiven bool) {
 			ps.add("client_secret", `is given, and auth_style "none" never sends it; use "basic" or "body", or leave the secret out`)
 		}
 	default:
-		ps.add("auth_style", `%s is unknown; use "basic", "body" or "none"`, shown(string(c.AuthStyle)))
+		ps.add("auth_style", "%s is unknown; use one of %q", shown(string(c.AuthStyle)), link.AuthStyles())
 	}
 }
 
@@ -118,7 +122,19 @@ func secretAdvice(p Provider) string {
 	return "give the one that " + p.Name + " shows beside the client id"
 }
 
-func (ps *problems) scopes(p Provider, scopes []string) {
+func (ps *problems) grantTypes(c link.Config) {
+	for _, t := range c.GrantTypes {
+		if !slices.Contains(link.GrantTypes(), t) {
+			ps.add("grant_types", "have %s, which is unknown; use %q", shown(string(t)), link.GrantTypes())
+		}
+	}
+	if c.Uses(link.ClientCredentials) && c.AuthStyle == link.None {
+		ps.add("grant_types", `have "client_credentials", which a public client has none of (RFC 6749 section 4.4); give its client secret and an auth_style`)
+	}
+}
+
+func (ps *problems) scopes(p Provider, c link.Config) {
+	scopes := c.Scopes
 	if len(scopes) == 0 && !p.ScopesOptional {
 		ps.add("scopes", "are missing; name what the access token is to be good for")
 	}
@@ -127,7 +143,7 @@ func (ps *problems) scopes(p Provider, scopes []string) {
 		return
 	}
 	for _, required := range p.RequiredScopes {
-		if !slices.Contains(scopes, required) {
+		if c.AsksPerson() && !slices.Contains(scopes, required) {
 			ps.add("scopes", "lack %s, without which %s issues no refresh token; add it", shown(required), p.Name)
 		}
 	}
@@ -154,7 +170,7 @@ func (ps *problems) endpoint(field, raw string, required bool, pol Policy) bool 
 	before := len(*ps)
 	if raw == "" {
 		if required {
-			ps.add(field, "is missing; give both the authorization endpoint and the token endpoint of one server")
+			ps.add(field, "is missing; give the endpoints of one server that the link's grant types need")
 		}
 		return false
 	}
@@ -195,6 +211,21 @@ func (ps *problems) host(field, raw string, u *url.URL, pol Policy) {
 		ps.add(field, "%s is on this machine, which only the development mode allows", shown(raw))
 	case numericHost(host):
 		ps.add(field, "%s has a number for a host, which some resolvers read as an address; give the host name", shown(raw))
+	}
+}
+
+// resources are absolute URIs without a fragment (RFC 8707 section 2). Outlink
+// never opens them, so that any host will do.
+func (ps *problems) resources(resources []string) {
+	if len(resources) > maxScopes {
+		ps.add("resources", "are %d; %d is the most", len(resources), maxScopes)
+		return
+	}
+	for _, r := range resources {
+		u, err := url.Parse(r)
+		if err != nil || !u.IsAbs() || strings.Contains(r, "#") || !scopeToken(r) || len(r) > maxURL {
+			ps.add("resources", "have %s, which is no absolute URI without fragment (RFC 8707); give one such as https://api.example.com/", shown(r))
+		}
 	}
 }
 

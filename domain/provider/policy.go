@@ -25,12 +25,17 @@ func (p Provider) Complete(c link.Config) link.Config {
 	if c.AuthorizationEndpoint == "" && c.TokenEndpoint == "" {
 		c.AuthorizationEndpoint, c.TokenEndpoint = p.AuthorizationEndpoint, p.TokenEndpoint
 		c.RevocationEndpoint = or(c.RevocationEndpoint, p.RevocationEndpoint)
+		c.DeviceEndpoint = or(c.DeviceEndpoint, p.DeviceEndpoint)
+		c.PushEndpoint = or(c.PushEndpoint, p.PushEndpoint)
 		c.Issuer = or(c.Issuer, p.Issuer)
 	}
 	c.AuthStyle = or(c.AuthStyle, or(p.AuthStyle, link.Body))
+	if len(c.GrantTypes) == 0 {
+		c.GrantTypes = slices.Clone(p.GrantTypes)
+	}
 	c.Scopes = slices.Clone(c.Scopes)
 	for _, s := range p.RequiredScopes {
-		if !slices.Contains(c.Scopes, s) {
+		if c.AsksPerson() && !slices.Contains(c.Scopes, s) {
 			c.Scopes = append(c.Scopes, s)
 		}
 	}

@@ -34,8 +34,11 @@ type Provider struct {
 	AuthorizationEndpoint string                  `yaml:"authorization_endpoint" json:"authorization_endpoint,omitempty"`
 	TokenEndpoint         string                  `yaml:"token_endpoint" json:"token_endpoint,omitempty"`
 	RevocationEndpoint    string                  `yaml:"revocation_endpoint" json:"revocation_endpoint,omitempty"`
+	DeviceEndpoint        string                  `yaml:"device_authorization_endpoint" json:"device_authorization_endpoint,omitempty"`                 // RFC 8628
+	PushEndpoint          string                  `yaml:"pushed_authorization_request_endpoint" json:"pushed_authorization_request_endpoint,omitempty"` // RFC 9126
 	Issuer                string                  `yaml:"issuer" json:"issuer,omitempty"`
 	AuthStyle             link.AuthStyle          `yaml:"auth_style" json:"auth_style,omitempty"`
+	GrantTypes            []link.GrantType        `yaml:"grant_types" json:"grant_types,omitempty"`         // none: authorization_code
 	ScopeSeparator        string                  `yaml:"scope_separator" json:"scope_separator,omitempty"` // "" means a space
 	RequiredScopes        []string                `yaml:"required_scopes" json:"required_scopes,omitempty"` // without these there is no refresh token
 	ScopesOptional        bool                    `yaml:"scopes_optional" json:"scopes_optional,omitempty"` // a link may ask for none: the client's registration fixes them

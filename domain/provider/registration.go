@@ -15,8 +15,20 @@ type Registration struct {
 	AuthorizationEndpoint string
 	TokenEndpoint         string
 	RevocationEndpoint    string // "" where there is none
+	DeviceEndpoint        string // "" where there is none
+	PushEndpoint          string // "" where there is none
+	Issuer                string // "" where it is not known
 	RedirectURL           string
 	Scopes                []string
 	AuthorizationParams   map[string]string
+	Resources             []string       // RFC 8707
+	GrantType             link.GrantType // that renews a token; "" means the refresh token
 	Provider              Provider
+}
+
+// Requesting is the registration for tokens that the client requests by itself.
+// Nothing is used up by such a request, whatever becomes of refresh tokens.
+func (r Registration) Requesting(t link.GrantType) Registration {
+	r.GrantType, r.Provider.Rotation = t, Rotation{Kind: Stable}
+	return r
 }

@@ -64,7 +64,7 @@ func check(p provider.Provider) []string {
 	require(err == nil, "verified must be a day such as 2026-11-23")
 
 	if p.Key != provider.Custom {
-		require(slices.Contains([]link.AuthStyle{link.Basic, link.Body, link.None}, p.AuthStyle), "auth_style must be basic, body or none")
+		require(slices.Contains(link.AuthStyles(), p.AuthStyle), "auth_style must be one of the known ones")
 		problems = append(problems, preset(p)...)
 	}
 	require(p.TokenRequest == "" || p.TokenRequest == "json", `token_request must be "json" or absent`)

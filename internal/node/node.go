@@ -226,11 +226,11 @@ func (n *Node) openCommands(context.Context) error {
 			JS: n.js, Stream: n.events, Source: string(ns), Kinds: name.Kinds, Evolve: name.Evolve, StateVersion: name.StateVersion,
 			Subject: func(k domain.Key) string { return ns.NameEvents(k.Link) },
 		},
-		Vault: n.Vault, Outcomes: eventlog.Outcomes{KV: n.outcomes}, Catalogue: providers,
+		Vault: n.Vault, Devices: n.Vault, Outcomes: eventlog.Outcomes{KV: n.outcomes}, Catalogue: providers,
 		Policy: provider.Policy{
 			PublicURL: n.PublicURL, AllowedPrefixes: n.AllowedPrefixes, LoopbackHTTP: n.Dev, PublicSuffix: catalogue.PublicSuffix,
 		},
-		Now: time.Now, NewID: newID, Spread: rand.Float64,
+		Now: time.Now, NewID: newID, Spread: rand.Float64, CheckSecret: oauth.CheckSecret,
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"outlink/internal/jobs"
 	"outlink/internal/queries"
 	"outlink/internal/webhook"
+	"outlink/workers/authorize"
 	"outlink/workers/erasure"
 	"outlink/workers/notify"
 	"outlink/workers/pace"
@@ -160,6 +161,7 @@ func (n *Node) runRefresh(ctx context.Context) error {
 		Commands: n.Commands, Endpoint: n.oauth, Journal: n.journal, Vault: n.Vault, Gates: pauses.gates,
 		Later: n.Schedules().Set, Node: n.Name, Boot: n.boot, Log: n.Log,
 	}
+	devices := &authorize.Devices{Commands: n.Commands, Endpoint: n.oauth, Later: n.Schedules().Set, Node: n.Name, Log: n.Log}
 	if err := w.Replay(ctx); err != nil {
 		return err
 	}
@@ -174,7 +176,7 @@ func (n *Node) runRefresh(ctx context.Context) error {
 			if err != nil {
 				return &jobs.Dead{Reason: err}
 			}
-			err = w.Handle(ctx, key)
+			err = errors.Join(w.Handle(ctx, key), devices.Handle(ctx, key))
 			switch domain.CodeOf(err) {
 			case domain.Unavailable, domain.Internal, domain.Conflict:
 				return err // tried again

@@ -14,6 +14,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -23,6 +24,7 @@ import (
 
 	"code.dny.dev/ssrf"
 	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
 
 	"outlink/domain"
 	"outlink/domain/answer"
@@ -40,7 +42,8 @@ type Options struct {
 
 // Client sends token requests.
 type Client struct {
-	transport http.RoundTripper
+	options   Options
+	transport http.RoundTripper // of clients without a certificate
 	deadline  time.Duration
 }
 
@@ -49,18 +52,22 @@ func New(o Options) *Client {
 	if o.Deadline == 0 {
 		o.Deadline = 90 * time.Second
 	}
+	return &Client{options: o, deadline: o.Deadline, transport: transport(o, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs})}
+}
+
+func transport(o Options, c *tls.Config) *http.Transport {
 	dialer := &net.Dialer{Timeout: 15 * time.Second, Control: guard(o)}
-	return &Client{deadline: o.Deadline, transport: &http.Transport{
+	return &http.Transport{
 		Proxy:                  nil, // a proxy would dial for us, past the guard
 		DialContext:            dialer.DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs},
+		TLSClientConfig:        c,
 		ForceAttemptHTTP2:      true,
 		TLSHandshakeTimeout:    15 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 		// A connection that the server closed meanwhile would make it unknown
 		// whether a request arrived.
 		DisableKeepAlives: true,
-	}}
+	}
 }
 
 // guard refuses addresses that are not public, after the name was resolved, so
@@ -83,16 +90,19 @@ func guard(o Options) func(network, address string, c syscallConn) error {
 }
 
 func config(r provider.Registration) *oauth2.Config {
-	style := oauth2.AuthStyleInParams
-	if r.AuthStyle == link.Basic {
-		style = oauth2.AuthStyleInHeader
+	style, secret := oauth2.AuthStyleInParams, ""
+	switch r.AuthStyle {
+	case link.Basic:
+		style, secret = oauth2.AuthStyleInHeader, r.ClientSecret.Reveal()
+	case link.Body:
+		secret = r.ClientSecret.Reveal()
 	}
 	scopes := r.Scopes
 	if sep := r.Provider.ScopeSeparator; sep != "" && sep != " " {
 		scopes = []string{strings.Join(scopes, sep)}
 	}
 	return &oauth2.Config{
-		ClientID: r.ClientID, ClientSecret: r.ClientSecret.Reveal(), RedirectURL: r.RedirectURL, Scopes: scopes,
+		ClientID: r.ClientID, ClientSecret: secret, RedirectURL: r.RedirectURL, Scopes: scopes,
 		Endpoint: oauth2.Endpoint{AuthURL: r.AuthorizationEndpoint, TokenURL: r.TokenEndpoint, AuthStyle: style},
 	}
 }
@@ -103,33 +113,68 @@ func (c *Client) AuthorizationURL(r provider.Registration, state, verifier strin
 	for k, v := range r.AuthorizationParams {
 		options = append(options, oauth2.SetAuthURLParam(k, v))
 	}
-	return config(r).AuthCodeURL(state, options...)
+	u := config(r).AuthCodeURL(state, options...)
+	if len(r.Resources) > 0 { // the library sets a parameter once, and this one may be repeated
+		u += "&" + url.Values{"resource": r.Resources}.Encode()
+	}
+	return u
 }
 
 // Exchange sends an authorization code, once (RFC 6749 section 4.1.3).
 func (c *Client) Exchange(ctx context.Context, r provider.Registration, code, verifier domain.Secret) answer.Answer {
-	return c.send(ctx, r, &exchange{transport: c.transport}, func(ctx context.Context) (*oauth2.Token, error) {
+	return c.request(ctx, r, &exchange{}, func(ctx context.Context) (*oauth2.Token, error) {
 		return config(r).Exchange(ctx, code.Reveal(), oauth2.VerifierOption(verifier.Reveal()))
 	})
 }
 
-// Refresh sends a refresh token, once (RFC 6749 section 6). Guard is asked when
+// Refresh sends a refresh token, once (RFC 6749 section 6), or the request of the
+// registration's grant type, which needs none. Guard is asked when
 // the connection stands, immediately before a byte of the request leaves; its
 // error keeps the request back. A complete successful answer goes to keep before
 // anybody tries to read it.
 func (c *Client) Refresh(ctx context.Context, r provider.Registration, refreshToken domain.Secret, guard func() error, keep func(answer.Raw) error) answer.Answer {
-	return c.send(ctx, r, &exchange{transport: c.transport, guard: guard, keep: keep}, refreshing(r, refreshToken))
+	return c.request(ctx, r, &exchange{guard: guard, keep: keep}, renewing(r, refreshToken))
 }
 
-// Read reads an answer that was kept, as Refresh would have.
+// request sends a token request with whatever proves the client.
+func (c *Client) request(ctx context.Context, r provider.Registration, t *exchange, send func(context.Context) (*oauth2.Token, error)) answer.Answer {
+	now := time.Now()
+	p, err := c.prove(r, now)
+	if err != nil {
+		return answer.Answer{Class: answer.ConfigError, Problem: err.Error(), SentAt: now}
+	}
+	t.transport, t.params = p.transport, p.params
+	if len(r.Resources) > 0 {
+		t.params["resource"] = r.Resources
+	}
+	return c.send(ctx, r, t, send)
+}
+
+// Read reads an answer that was kept, as Refresh would have. It needs no secret
+// of the client's, which may be another by now.
 func (c *Client) Read(r provider.Registration, raw answer.Raw) answer.Answer {
-	return c.send(context.Background(), r, &exchange{transport: replay(raw)}, refreshing(r, domain.NewSecret("kept")))
+	return c.send(context.Background(), r, &exchange{transport: replay(raw)}, renewing(r, domain.NewSecret("kept")))
 }
 
-func refreshing(r provider.Registration, token domain.Secret) func(context.Context) (*oauth2.Token, error) {
+func renewing(r provider.Registration, token domain.Secret) func(context.Context) (*oauth2.Token, error) {
+	if r.GrantType != "" {
+		return requesting(r, r.GrantType, nil)
+	}
 	return func(ctx context.Context) (*oauth2.Token, error) {
 		return config(r).TokenSource(ctx, &oauth2.Token{RefreshToken: token.Reveal()}).Token()
 	}
+}
+
+// requesting sends a token request of any grant type. The library has this for
+// client credentials (RFC 6749 section 4.4), with room for the others.
+func requesting(r provider.Registration, t link.GrantType, params url.Values) func(context.Context) (*oauth2.Token, error) {
+	c := config(r)
+	all := url.Values{"grant_type": {string(t)}}
+	maps.Copy(all, params)
+	return (&clientcredentials.Config{
+		ClientID: c.ClientID, ClientSecret: c.ClientSecret, TokenURL: c.Endpoint.TokenURL, AuthStyle: c.Endpoint.AuthStyle,
+		Scopes: c.Scopes, EndpointParams: all,
+	}).Token
 }
 
 // replay is the transport that gives an answer once more.
@@ -160,24 +205,12 @@ func (c *Client) send(ctx context.Context, r provider.Registration, t *exchange,
 // "refresh_token" or "access_token". Its error says why it is not known to be
 // revoked.
 func (c *Client) Revoke(ctx context.Context, r provider.Registration, token domain.Secret, hint string) error {
-	form := url.Values{"token": {token.Reveal()}, "token_type_hint": {hint}}
-	if r.AuthStyle != link.Basic {
-		form.Set("client_id", r.ClientID)
-		if !r.ClientSecret.IsZero() {
-			form.Set("client_secret", r.ClientSecret.Reveal())
-		}
-	}
 	ctx, cancel := context.WithTimeout(ctx, c.deadline)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.RevocationEndpoint, strings.NewReader(form.Encode()))
-	if err != nil {
-		return domain.Errorf(domain.InvalidArgument, "the revocation endpoint is no URL")
+	res, err := c.post(ctx, r, r.RevocationEndpoint, url.Values{"token": {token.Reveal()}, "token_type_hint": {hint}})
+	if code := domain.CodeOf(err); code == domain.InvalidArgument {
+		return err
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if r.AuthStyle == link.Basic {
-		req.SetBasicAuth(url.QueryEscape(r.ClientID), url.QueryEscape(r.ClientSecret.Reveal()))
-	}
-	res, err := c.transport.RoundTrip(req)
 	if err != nil {
 		return domain.Errorf(domain.Unavailable, "the revocation endpoint did not answer")
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/http/httptrace"
@@ -37,6 +38,7 @@ type exchange struct {
 	guard     func() error           // nil: none
 	keep      func(answer.Raw) error // nil: the answer is not kept
 	profile   provider.Provider
+	params    url.Values // set in the form that the library made
 
 	refused    error // by the guard
 	wrote      atomic.Bool
@@ -50,7 +52,10 @@ type exchange struct {
 
 // RoundTrip implements http.RoundTripper.
 func (e *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
-	req = e.traced(req)
+	req, err := e.amended(e.traced(req))
+	if err != nil {
+		return nil, err
+	}
 	req.Header.Set("Accept", "application/json")
 	req.GetBody = nil // without it the transport cannot send the body twice
 	res, err := e.transport.RoundTrip(req)
@@ -82,6 +87,26 @@ func (e *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	res.Header = http.Header{"Content-Type": {"application/json"}}
 	res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(raw)), int64(len(raw))
 	return res, nil
+}
+
+// amended sets parameters for which the library has no place.
+func (e *exchange) amended(req *http.Request) (*http.Request, error) {
+	if len(e.params) == 0 {
+		return req, nil
+	}
+	body, err := io.ReadAll(req.Body)
+	_ = req.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, errors.New("the request is no form")
+	}
+	maps.Copy(form, e.params)
+	encoded := form.Encode()
+	req.Body, req.ContentLength = io.NopCloser(strings.NewReader(encoded)), int64(len(encoded))
+	return req, nil
 }
 
 // traced asks the guard when the connection stands, and notes whether a byte of

@@ -92,6 +92,8 @@ func next(s grant.State, now time.Time) Next {
 		n.What = "nothing, until a person does something"
 	case s.Authorization != nil && due.Equal(s.Authorization.ExpiresAt):
 		n.What = "end the authorization that nobody completed"
+	case s.Authorization != nil && s.Authorization.Device && due.Equal(s.Authorization.At):
+		n.What, n.At = "ask the provider whether the person has consented on the other device", nil
 	case s.Attempt != nil && s.Attempt.At.After(now.Add(-time.Minute)):
 		n.What = "wait for the answer; take over if none comes"
 	case s.Attempt != nil:

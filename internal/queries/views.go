@@ -25,9 +25,13 @@ type LinkView struct {
 	AuthorizationEndpoint string                  `json:"authorization_endpoint"`
 	TokenEndpoint         string                  `json:"token_endpoint"`
 	RevocationEndpoint    string                  `json:"revocation_endpoint,omitempty"`
+	DeviceEndpoint        string                  `json:"device_authorization_endpoint,omitempty"`         // where a code for another device is asked for (RFC 8628)
+	PushEndpoint          string                  `json:"pushed_authorization_request_endpoint,omitempty"` // where authorization requests are pushed to (RFC 9126); empty: they go through the browser
 	Issuer                string                  `json:"issuer,omitempty"`
 	AuthStyle             link.AuthStyle          `json:"auth_style"`
 	AuthorizationParams   map[string]string       `json:"authorization_params,omitempty"`
+	Resources             []string                `json:"resources,omitempty"`   // what the tokens are for, as URIs (RFC 8707)
+	GrantTypes            []link.GrantType        `json:"grant_types,omitempty"` // how tokens are had; none: authorization_code
 	RedirectURL           string                  `json:"redirect_url"`
 	Grants                projections.GrantCounts `json:"grants"`
 	NextExpiry            *time.Time              `json:"next_expiry,omitempty"`
@@ -45,39 +49,40 @@ func ViewLink(r projections.LinkRow) LinkView {
 		ClientID: s.ClientID, ClientSecretSet: s.SecretGeneration > 0, Scopes: s.Scopes,
 		AuthorizationEndpoint: s.AuthorizationEndpoint, TokenEndpoint: s.TokenEndpoint,
 		RevocationEndpoint: s.RevocationEndpoint, Issuer: s.Issuer, AuthStyle: s.AuthStyle,
-		AuthorizationParams: s.AuthorizationParams, RedirectURL: s.RedirectURL, Grants: r.Grants,
+		AuthorizationParams: s.AuthorizationParams, Resources: s.Resources, GrantTypes: s.GrantTypes, DeviceEndpoint: s.DeviceEndpoint, PushEndpoint: s.PushEndpoint, RedirectURL: s.RedirectURL, Grants: r.Grants,
 		NextExpiry: optional(r.NextExpiry), CreatedAt: s.CreatedAt, UpdatedAt: r.UpdatedAt, Version: s.Version, Sequence: r.Sequence,
 	}
 }
 
 // GrantView is a grant as people and programs see it, without its tokens.
 type GrantView struct {
-	Grant                 uuid.UUID    `json:"grant_id"`
-	Link                  uuid.UUID    `json:"link_id"`
-	Subject               string       `json:"subject"`
-	Status                grant.Status `json:"status"`
-	Reason                string       `json:"reason,omitempty"` // why a person is needed, or why the last attempt failed
-	ProviderCode          string       `json:"provider_code,omitempty"`
-	Generation            uint64       `json:"generation"`
-	TokenType             string       `json:"token_type,omitempty"`
-	Scopes                []string     `json:"scopes,omitempty"`
-	ReceivedAt            *time.Time   `json:"received_at,omitempty"`
-	ExpiresAt             *time.Time   `json:"expires_at,omitempty"`
-	DueAt                 *time.Time   `json:"due_at,omitempty"` // when it is looked at next
-	Refreshable           bool         `json:"refreshable"`
-	RefreshTokenExpiresAt *time.Time   `json:"refresh_token_expires_at,omitempty"`
-	Failures              int          `json:"failures,omitempty"`
-	CreatedAt             time.Time    `json:"created_at"`
-	UpdatedAt             time.Time    `json:"updated_at"`
-	Version               uint64       `json:"version"`
-	Sequence              uint64       `json:"sequence"`
+	Grant                 uuid.UUID      `json:"grant_id"`
+	Link                  uuid.UUID      `json:"link_id"`
+	Subject               string         `json:"subject"`
+	Status                grant.Status   `json:"status"`
+	Reason                string         `json:"reason,omitempty"` // why a person is needed, or why the last attempt failed
+	ProviderCode          string         `json:"provider_code,omitempty"`
+	Generation            uint64         `json:"generation"`
+	GrantType             link.GrantType `json:"grant_type,omitempty"` // with which the client itself requests tokens
+	TokenType             string         `json:"token_type,omitempty"`
+	Scopes                []string       `json:"scopes,omitempty"`
+	ReceivedAt            *time.Time     `json:"received_at,omitempty"`
+	ExpiresAt             *time.Time     `json:"expires_at,omitempty"`
+	DueAt                 *time.Time     `json:"due_at,omitempty"` // when it is looked at next
+	Refreshable           bool           `json:"refreshable"`
+	RefreshTokenExpiresAt *time.Time     `json:"refresh_token_expires_at,omitempty"`
+	Failures              int            `json:"failures,omitempty"`
+	CreatedAt             time.Time      `json:"created_at"`
+	UpdatedAt             time.Time      `json:"updated_at"`
+	Version               uint64         `json:"version"`
+	Sequence              uint64         `json:"sequence"`
 }
 
 func viewGrant(r projections.GrantRow, now time.Time) GrantView {
 	s := r.State
 	v := GrantView{
 		Grant: r.Grant, Link: r.Link, Subject: s.Subject, Status: s.StatusAt(now), ProviderCode: s.ProviderCode,
-		Generation: s.Generation, DueAt: optional(s.DueAt()), Failures: s.Failures,
+		Generation: s.Generation, GrantType: s.GrantType, DueAt: optional(s.DueAt()), Failures: s.Failures,
 		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Version: s.Version, Sequence: r.Sequence,
 	}
 	switch {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -31,6 +32,8 @@ type Peer struct {
 	ClientID              string
 	ClientSecret          domain.Secret
 	AuthStyle             link.AuthStyle
+	Scopes                []string // nil: openid offline_access
+	Resources             []string
 
 	// Requests counts the requests so far: token requests by their grant type,
 	// others by the provider's name for the endpoint.
@@ -39,11 +42,15 @@ type Peer struct {
 
 // Registration is the peer's client with a redirect URL below base.
 func (p Peer) Registration(base string) provider.Registration {
+	scopes := p.Scopes
+	if scopes == nil {
+		scopes = []string{"openid", "offline_access"}
+	}
 	return provider.Registration{
 		ClientID: p.ClientID, ClientSecret: p.ClientSecret, AuthStyle: p.AuthStyle,
-		AuthorizationEndpoint: p.AuthorizationEndpoint, TokenEndpoint: p.TokenEndpoint, RevocationEndpoint: p.RevocationEndpoint,
+		AuthorizationEndpoint: p.AuthorizationEndpoint, TokenEndpoint: p.TokenEndpoint, RevocationEndpoint: p.RevocationEndpoint, Issuer: p.Issuer,
 		RedirectURL: strings.TrimSuffix(base, "/") + "/oauth/callback/0199a000-0000-7000-8000-000000000001",
-		Scopes:      []string{"openid", "offline_access"},
+		Scopes:      scopes, Resources: p.Resources,
 	}
 }
 
@@ -51,7 +58,17 @@ func (p Peer) Registration(base string) provider.Registration {
 type OIDCOptions struct {
 	AccessTokenTTL time.Duration  // whole seconds; 0 means 5 s
 	AuthStyle      link.AuthStyle // "" means [link.Basic]
+	Secret         domain.Secret  // of the client: a key or certificate; zero: a password
+
+	// Metadata is what the client is registered with beyond that (RFC 7591).
+	Metadata map[string]any
+
+	// Certificate and Key of the server, PEM; "" means http.
+	Certificate, Key string
 }
+
+// methods are the client authentication methods by their registered names.
+var methods = map[link.AuthStyle]string{link.Basic: "client_secret_basic", link.Body: "client_secret_post"}
 
 // OIDCProvider runs npm oidc-provider: PKCE is required, refresh tokens rotate
 // at every use, and one that is used twice costs the whole grant.
@@ -59,18 +76,28 @@ func OIDCProvider(t testing.TB, o OIDCOptions) Peer {
 	t.Helper()
 	node, dir := nodeJS(t, "oidc-provider")
 	p := Peer{ClientID: "outlink", ClientSecret: domain.NewSecret("s/+ %:=&\"" + rand.Text()), AuthStyle: cmp.Or(o.AuthStyle, link.Basic)}
-	method := "client_secret_basic"
-	if p.AuthStyle == link.Body {
-		method = "client_secret_post"
+	registered := o.Metadata
+	if registered == nil {
+		registered = map[string]any{}
+	}
+	metadata, err := json.Marshal(registered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	password := p.ClientSecret.Reveal()
+	if !o.Secret.IsZero() {
+		p.ClientSecret, password = o.Secret, ""
 	}
 	cmd := exec.CommandContext(t.Context(), node, "op.mjs")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CLIENT_ID="+p.ClientID, "CLIENT_SECRET="+p.ClientSecret.Reveal(), "AUTH_METHOD="+method,
+	cmd.Env = append(os.Environ(), "CLIENT_ID="+p.ClientID, "CLIENT_SECRET="+password, "AUTH_METHOD="+cmp.Or(methods[p.AuthStyle], string(p.AuthStyle)),
+		"CLIENT_METADATA="+string(metadata), "TLS_CERTIFICATE="+o.Certificate, "TLS_KEY="+o.Key,
 		fmt.Sprintf("ACCESS_TOKEN_TTL=%d", int(cmp.Or(o.AccessTokenTTL, 5*time.Second)/time.Second)))
 	p.Issuer = run(t, cmd)
 	p.AuthorizationEndpoint, p.TokenEndpoint, p.RevocationEndpoint = p.Issuer+"/auth", p.Issuer+"/token", p.Issuer+"/token/revocation"
 	p.Requests = func() map[string]int {
-		c := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+		trusting := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // a count of requests, on this machine
+		c := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: trusting}}
 		res, err := c.Get(p.Issuer + "/requests")
 		if err != nil {
 			t.Fatal(err)

@@ -102,7 +102,7 @@ func (s *Server) find(ctx context.Context, r Request, key domain.Key) (Token, er
 	case err != nil:
 		return Token{}, err
 	case g.version == 0:
-		return Token{}, domain.Errorf(domain.NotFound, "link %s has no grant for subject %q; authorize it first: outlink grant authorize %s --subject %q",
+		return Token{}, domain.Errorf(domain.NotFound, "link %s has no grant for subject %q; authorize it first: outlink grant authorize %s --subject %q, or outlink grant request where no person is needed",
 			r.Link, cmp.Or(r.Subject, grant.DefaultSubject), r.Link, cmp.Or(r.Subject, grant.DefaultSubject))
 	case fresh(g.state.Credential, s.Commands.Now(), r.minTTL()):
 		return s.serve(key, g)

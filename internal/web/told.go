@@ -58,6 +58,8 @@ func toldOfGrant(e grant.Event) string {
 			text += ", new refresh token"
 		}
 		return text
+	case grant.TokenRequested:
+		return "without a person, by " + string(e.GrantType)
 	case grant.RefreshRequested:
 		return e.Reason
 	case grant.RefreshStarted:

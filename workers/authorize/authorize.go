@@ -23,6 +23,7 @@ import (
 // Endpoints are the provider's, as internal/oauth speaks to them.
 type Endpoints interface {
 	AuthorizationURL(r provider.Registration, state, verifier string) string
+	PushAuthorization(ctx context.Context, r provider.Registration, state, verifier string) (string, answer.Answer)
 	Exchange(ctx context.Context, r provider.Registration, code, verifier domain.Secret) answer.Answer
 }
 
@@ -79,7 +80,33 @@ func (f *Flow) Begin(ctx context.Context, link uuid.UUID, ticket string) (Start,
 	if err != nil {
 		return Start{}, err
 	}
-	return Start{Authorization: id, URL: f.Endpoints.AuthorizationURL(r, state, verifier.Reveal()), Cookie: cookie}, nil
+	if r.PushEndpoint == "" {
+		return Start{Authorization: id, URL: f.Endpoints.AuthorizationURL(r, state, verifier.Reveal()), Cookie: cookie}, nil
+	}
+	where, ans := f.Endpoints.PushAuthorization(ctx, r, state, verifier.Reveal())
+	if ans.Class != answer.Issued {
+		return Start{}, f.notPushed(ctx, link, ans)
+	}
+	return Start{Authorization: id, URL: where, Cookie: cookie}, nil
+}
+
+// notPushed says why the provider takes no authorization request. The same
+// authorization can be started again.
+func (f *Flow) notPushed(ctx context.Context, link uuid.UUID, ans answer.Answer) error {
+	f.Log.Warn("pushed authorization request", "link", link, "class", ans.Class, "http_status", ans.HTTPStatus, "code", ans.Code, "problem", ans.Problem)
+	if ans.Class != answer.ClientRejected && ans.Class != answer.ClientDeleted {
+		return domain.Errorf(domain.Unavailable, "the provider did not take the authorization request (%s); try again", ans.Problem)
+	}
+	return f.clientRejected(ctx, link, ans)
+}
+
+// clientRejected has the link degraded, for all of its grants.
+func (f *Flow) clientRejected(ctx context.Context, link uuid.UUID, ans answer.Answer) error {
+	h := commands.Header{CommandID: f.Commands.NewID(), Actor: "browser"}
+	if _, err := f.Commands.DegradeLink(ctx, link, h, ans.Class, ans.Code, f.Commands.Now()); err != nil {
+		return err
+	}
+	return domain.Errorf(domain.LinkDegraded, "the provider rejects this link's client id or secret (%s); an administrator must correct it, then start again", ans.Code)
 }
 
 // Callback is what a browser brings back (RFC 6749 section 4.1.2, RFC 9207).
@@ -181,11 +208,7 @@ func (f *Flow) notIssued(ctx context.Context, key domain.Key, id uuid.UUID, ans 
 		return commands.Outcome{}, err
 	}
 	if ans.Class == answer.ClientRejected || ans.Class == answer.ClientDeleted {
-		h := commands.Header{CommandID: f.Commands.NewID(), Actor: "browser"}
-		if _, err := f.Commands.DegradeLink(ctx, key.Link, h, ans.Class, ans.Code, f.Commands.Now()); err != nil {
-			return commands.Outcome{}, err
-		}
-		return commands.Outcome{}, domain.Errorf(domain.LinkDegraded, "the provider rejects this link's client id or secret (%s); an administrator must correct it, then start again", ans.Code)
+		return commands.Outcome{}, f.clientRejected(ctx, key.Link, ans)
 	}
 	return commands.Outcome{}, domain.Errorf(domain.FailedPrecondition, "the provider did not issue a token (%s); start again", ans.Class)
 }

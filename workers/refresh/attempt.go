@@ -30,7 +30,8 @@ type attempt struct {
 	link         link.State
 	registration provider.Registration
 	takeover     bool
-	fallback     bool // the fallback was sent, not the current refresh token
+	fallback     bool           // the fallback was sent, not the current refresh token
+	grantType    link.GrantType // with which the client itself requests a token; "": the refresh token is sent
 	begun        clock
 	seal         func([]byte) []byte
 }
@@ -48,12 +49,16 @@ func (w *Worker) refresh(ctx context.Context, key domain.Key, s grant.State, c c
 	if err != nil {
 		return err
 	}
+	if s.GrantType != "" { // whatever the vault holds, nothing of it is sent
+		r, c = r.Requesting(s.GrantType), commands.Credential{Issued: grant.TokenIssued{Generation: s.Generation}}
+	}
 	of, ok, err := w.mayTakeOver(ctx, key, s, r.Provider.Rotation.Kind)
 	if !ok || err != nil {
 		return err
 	}
 	a := attempt{
-		Worker: w, key: key, id: w.Commands.NewID(), header: w.header(), state: s, credential: c, link: l, registration: r, takeover: of != uuid.Nil,
+		Worker: w, key: key, id: w.Commands.NewID(), header: w.header(), state: s, credential: c, link: l, registration: r,
+		takeover: of != uuid.Nil, grantType: s.GrantType,
 	}
 	if a.seal, err = w.Vault.AnswerSealer(ctx, key, a.id); err != nil {
 		return fmt.Errorf("make ready to seal the answer: %w", err)

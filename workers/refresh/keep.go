@@ -11,23 +11,25 @@ import (
 	"outlink/domain"
 	"outlink/domain/answer"
 	"outlink/domain/grant"
+	"outlink/domain/link"
 	"outlink/domain/provider"
 )
 
 // record is an answer in the journal: what it belongs to in clear, the answer
 // sealed.
 type record struct {
-	Key        domain.Key `json:"key"`
-	Generation uint64     `json:"generation"`         // of the refresh token that was sent
-	Fallback   bool       `json:"fallback,omitempty"` // the grant's fallback was sent
-	SentAt     time.Time  `json:"sent_at"`
-	Sealed     []byte     `json:"sealed,omitempty"` // none: the attempt was begun, and nothing came yet
+	Key        domain.Key     `json:"key"`
+	Generation uint64         `json:"generation"`           // of the refresh token that was sent
+	Fallback   bool           `json:"fallback,omitempty"`   // the grant's fallback was sent
+	GrantType  link.GrantType `json:"grant_type,omitempty"` // of the request; "": a refresh token was sent
+	SentAt     time.Time      `json:"sent_at"`
+	Sealed     []byte         `json:"sealed,omitempty"` // none: the attempt was begun, and nothing came yet
 }
 
 // note has the journal know that an attempt begins, so that this node's next
 // life goes on with it at once.
 func (a attempt) note() error {
-	b, err := json.Marshal(record{Key: a.key, Generation: a.credential.Issued.Generation})
+	b, err := json.Marshal(record{Key: a.key, Generation: a.credential.Issued.Generation, GrantType: a.grantType})
 	if err != nil {
 		return err
 	}
@@ -45,7 +47,8 @@ func (a attempt) keep(raw answer.Raw) error {
 		return err
 	}
 	b, err := json.Marshal(record{
-		Key: a.key, Generation: a.credential.Issued.Generation, Fallback: a.fallback, SentAt: a.Commands.Now().Add(-a.begun.elapsed()), Sealed: a.seal(plain),
+		Key: a.key, Generation: a.credential.Issued.Generation, Fallback: a.fallback, GrantType: a.grantType,
+		SentAt: a.Commands.Now().Add(-a.begun.elapsed()), Sealed: a.seal(plain),
 	})
 	if err != nil {
 		return err
@@ -134,7 +137,10 @@ func (w *Worker) settleKept(ctx context.Context, id uuid.UUID, r record, s grant
 	if known, err := w.Commands.Registration(ctx, r.Key.Link, l.State); err == nil {
 		registration = known // a deleted link has no client secret any more
 	}
-	a := attempt{Worker: w, key: r.Key, id: id, header: w.header(), state: s, link: l.State, registration: registration, fallback: r.Fallback}
+	a := attempt{
+		Worker: w, key: r.Key, id: id, header: w.header(), state: s, link: l.State, registration: registration,
+		fallback: r.Fallback, grantType: r.GrantType,
+	}
 	a.credential.Issued.Generation = r.Generation
 	ans := w.Endpoint.Read(registration, raw)
 	ans.SentAt = r.SentAt

@@ -119,7 +119,7 @@ func stageAt(t *testing.T, server string, declared provider.Rotation, r provider
 	out, err := s.svc.CreateOutgoingLink(t.Context(), commands.CreateOutgoingLink{
 		Header: commands.Header{CommandID: uuid.New()},
 		Draft: commands.Draft{
-			Name: "stage", Provider: "custom", ClientID: r.ClientID, Scopes: r.Scopes, AuthStyle: r.AuthStyle,
+			GrantTypes: grantTypes(r), Name: "stage", Provider: "custom", ClientID: r.ClientID, Scopes: r.Scopes, AuthStyle: r.AuthStyle,
 			AuthorizationEndpoint: r.AuthorizationEndpoint, TokenEndpoint: s.proxy.URL + strings.TrimPrefix(r.TokenEndpoint, server),
 			RevocationEndpoint: s.proxy.URL + strings.TrimPrefix(r.RevocationEndpoint, server),
 		},
@@ -129,14 +129,28 @@ func stageAt(t *testing.T, server string, declared provider.Rotation, r provider
 		t.Fatal(err)
 	}
 	s.link, s.key = out.Link, domain.Key{Link: out.Link, Grant: grant.ID(out.Link, "a")}
+	if r.GrantType != "" {
+		_, err := s.svc.RequestToken(t.Context(), commands.RequestToken{Header: commands.Header{CommandID: uuid.New()}, Link: out.Link, Subject: "a"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
 	if _, err := s.svc.RecordTokenIssued(t.Context(), commands.RecordTokenIssued{
 		Header: commands.Header{CommandID: uuid.New()}, Link: out.Link, Subject: "a",
 		RefreshToken: domain.SecretInput{Clear: domain.NewSecret(refreshToken)},
 	}); err != nil {
 		t.Fatal(err)
 	}
-
 	return s
+}
+
+// grantTypes are a link's that gets its tokens as a registration does.
+func grantTypes(r provider.Registration) []link.GrantType {
+	if r.GrantType == "" {
+		return nil
+	}
+	return []link.GrantType{r.GrantType}
 }
 
 // boot starts the node, again if it has died: with its journal, and a new life.

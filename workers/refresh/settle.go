@@ -18,6 +18,7 @@ import (
 // has the answer, and Replay goes on.
 func (a attempt) settle(ctx context.Context, ans answer.Answer) error {
 	a.report(ans)
+	ans = a.own(ans)
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		err := a.tryRecord(ctx, ans)
 		if err == nil && (ans.Class != answer.Unreadable || a.rereadable()) { // a person, or a later reading, needs that one
@@ -40,6 +41,23 @@ func (a attempt) settle(ctx context.Context, ans answer.Answer) error {
 func (a attempt) rereadable() bool {
 	kind := a.registration.Provider.Rotation.Kind
 	return kind == provider.Stable || kind == provider.Grace
+}
+
+// own is what an answer means to a client that asked for itself: nothing is used
+// up, so that nothing is unknown or kept for a person to read; and no person is
+// there to help, so that a refusal is the link's trouble.
+func (a attempt) own(ans answer.Answer) answer.Answer {
+	if a.grantType == "" {
+		return ans
+	}
+	ans.Unknown = 0
+	switch ans.Class {
+	case answer.Ambiguous, answer.Unreadable:
+		ans.Class = answer.Transient
+	case answer.GrantInvalid, answer.InteractionRequired:
+		ans.Class = answer.ConfigError
+	}
+	return ans
 }
 
 // tryRecord gives up on a log that does not answer while a connection is remade.
@@ -83,8 +101,12 @@ func (a attempt) record(ctx context.Context, ans answer.Answer) error {
 // issued stores a token. One that belongs to a consent that is over must not
 // live on unseen: it is revoked.
 func (a attempt) issued(ctx context.Context, ans answer.Answer) error {
+	cause := grant.ByRefresh
+	if a.grantType != "" {
+		cause = grant.ByRequest
+	}
 	_, err := a.Commands.IssueToken(ctx, a.header, commands.NewToken{
-		Key: a.key, Subject: a.state.Subject, Exchange: a.id, Cause: grant.ByRefresh,
+		Key: a.key, Subject: a.state.Subject, Exchange: a.id, Cause: cause,
 		From: a.credential.Issued.Generation, Fallback: a.fallback, ReceivedAt: ans.SentAt, Token: *ans.Token,
 	})
 	if domain.CodeOf(err) == domain.FailedPrecondition {
@@ -137,6 +159,8 @@ func (a attempt) lost(ans answer.Answer) grant.Reason {
 	switch {
 	case a.crossed(ans):
 		return grant.LostResponse
+	case c == nil:
+		return grant.GrantInvalid
 	case !c.RefreshTokenExpiresAt.IsZero() && !a.Commands.Now().Before(c.RefreshTokenExpiresAt):
 		return grant.RefreshTokenExpired
 	case c.ClientID != "" && c.ClientID != a.link.ClientID:
@@ -222,7 +246,7 @@ func (a attempt) ofLink(ans answer.Answer) bool {
 // provider that was asked for a week, or past the refresh token's own end, and
 // gave no token. What is the link's trouble or never left this node does not count.
 func (a attempt) givesUp(why grant.DeferReason) (grant.Reason, bool) {
-	if why == grant.LinkTrouble || why == grant.NotSent || a.state.Credential == nil {
+	if why == grant.LinkTrouble || why == grant.NotSent || a.state.Credential == nil || a.grantType != "" {
 		return "", false
 	}
 	now, end := a.Commands.Now(), a.state.Credential.RefreshTokenExpiresAt

@@ -43,7 +43,8 @@ const (
 
 // TokenEndpoint speaks to a provider.
 type TokenEndpoint interface {
-	// Refresh sends a refresh token, once. Guard may keep the request back
+	// Refresh sends a refresh token, once, or what the registration's grant type
+	// wants in its place. Guard may keep the request back
 	// immediately before a byte leaves; a complete successful answer goes to
 	// keep before it is read.
 	Refresh(ctx context.Context, r provider.Registration, refreshToken domain.Secret, guard func() error, keep func(answer.Raw) error) answer.Answer
@@ -138,7 +139,7 @@ func (w *Worker) look(ctx context.Context, key domain.Key) error {
 	if s := l.State.Status(); s == link.StatusDisabled || s == link.StatusDeleted {
 		return nil // whoever enables the link wakes its grants
 	}
-	if !at.State.Credential.Refreshable {
+	if c := at.State.Credential; c != nil && !c.Refreshable {
 		_, err := w.Commands.RequireReauthorization(ctx, key, w.header(), grant.ReauthorizationRequired{Reason: grant.NoRefreshToken, At: now})
 		return err
 	}
