@@ -246,7 +246,7 @@ func TestOtherKEK(t *testing.T) {
 // be sealed that was made ready for, and nothing new is begun.
 func TestKeyServiceAway(t *testing.T) {
 	w := open(t)
-	w.store(key, credential(1), 0)
+	first := w.store(key, credential(1), 0)
 	seal, err := w.AnswerSealer(t.Context(), key, key.Grant)
 	if err != nil {
 		t.Fatal(err)
@@ -254,6 +254,9 @@ func TestKeyServiceAway(t *testing.T) {
 	w.kek.gone = true
 	if c, _, err := w.Credential(t.Context(), key); err != nil || c.AccessToken.Reveal() != "canary-access" {
 		t.Errorf("a token that is in use: %v", err)
+	}
+	if err := w.StoreCredential(t.Context(), key, credential(2), first); err != nil {
+		t.Errorf("an answer that was asked for before cannot be stored: %v", err)
 	}
 	box := seal([]byte("answer"))
 	if _, err := w.AnswerSealer(t.Context(), key, key.Grant); err == nil {

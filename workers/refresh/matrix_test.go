@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -323,6 +324,33 @@ var rotations = []struct {
 	{"unknown: stable", model.Stable, provider.Rotation{Kind: provider.Unknown}},
 	{"unknown: grace", model.Grace, provider.Rotation{Kind: provider.Unknown}},
 	{"unknown: strict", model.Strict, provider.Rotation{Kind: provider.Unknown}},
+}
+
+// A page in place of an answer costs nothing where the same refresh token brings
+// another one; elsewhere the grant is set aside until a person says to ask again.
+func TestUnreadable(t *testing.T) {
+	for _, r := range rotations {
+		t.Run(r.name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, r.kind, r.declared)
+			s.proxy.Next(faults.Says(http.StatusOK, "<html>we are back soon</html>"))
+			s.handle(s.boot(&points{}))
+			asks := r.declared.Kind == provider.Stable || r.declared.Kind == provider.Grace
+			if aside := s.state().Unreadable != ""; aside == asks {
+				t.Fatalf("set aside: %t", aside)
+			}
+			if !asks {
+				if _, err := s.svc.RequestRefresh(t.Context(), commands.RequestRefresh{
+					Header: commands.Header{CommandID: uuid.New()}, GrantRef: commands.GrantRef{Link: s.key.Link, Grant: s.key.Grant}, Resend: true,
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if state := s.settle(s.boot(&points{})); state.Status() != grant.StatusActive || state.Generation != 2 {
+				t.Errorf("the grant is %s at generation %d", state.Status(), state.Generation)
+			}
+		})
+	}
 }
 
 // The fault matrix: what each fault costs at each kind of provider. A grant is

@@ -287,6 +287,11 @@ func TestFallback(t *testing.T) {
 			t.Errorf("the vault holds generation %d and the fallback %d", s.op.Which(c.RefreshToken.Reveal()), s.op.Which(c.Fallback.Reveal()))
 		}
 		time.Sleep(time.Until(s.state().DueAt()))
+		s.renew(0, onTheWire{What: "invalid_grant"}, onTheWire{What: "refused"})
+		if state := s.state(); state.Reauthorize != "" || state.Unconfirmed > 0 {
+			t.Fatalf("a fallback that was never asked is given up: %+v", state)
+		}
+		time.Sleep(time.Until(s.state().DueAt()))
 		s.renew(0, onTheWire{What: "invalid_grant"})
 		s.wellAt(3)
 		if l := s.op.Ledger(); l[len(l)-1].Presented != 2 {
