@@ -11,13 +11,13 @@ import (
 )
 
 // UpdateOutgoingLink changes a link's configuration. Members left out keep
-// their value; the provider cannot change.
+// their value, and an empty list of scopes is one; the provider cannot change.
 type UpdateOutgoingLink struct {
 	Header
 	Link                  uuid.UUID          `json:"link_id"`
 	Name                  *string            `json:"name,omitempty"`
 	ClientID              *string            `json:"client_id,omitempty"`
-	Scopes                []string           `json:"scopes,omitempty"`
+	Scopes                []string           `json:"scopes,omitzero"`
 	AuthorizationEndpoint *string            `json:"authorization_endpoint,omitempty"`
 	TokenEndpoint         *string            `json:"token_endpoint,omitempty"`
 	RevocationEndpoint    *string            `json:"revocation_endpoint,omitempty"`

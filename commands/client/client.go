@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
+
+	"outlink/domain"
 )
 
 // Client talks to one namespace. [New] makes one; a literal works too and asks
@@ -81,7 +83,15 @@ type tokenRequest struct {
 	MinSequence uint64 `json:"min_sequence,omitempty"` // of an event that the answer knows of
 }
 
+// AnyToken fetches an access token that is still valid, however soon it ends.
+func (c Client) AnyToken(ctx context.Context, link uuid.UUID, subject string) (Token, error) {
+	return c.token(ctx, link, tokenRequest{Subject: subject, MinTTL: "0s"}, 0)
+}
+
 func (c Client) token(ctx context.Context, link uuid.UUID, q tokenRequest, minTTL time.Duration) (t Token, err error) {
+	if minTTL < 0 {
+		return t, domain.Errorf(domain.InvalidArgument, "min_ttl is %s; use 0s to 24h", minTTL)
+	}
 	if minTTL > 0 {
 		q.MinTTL = minTTL.String()
 	}

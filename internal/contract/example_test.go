@@ -66,7 +66,7 @@ var commandExamples = map[string]any{
 	"RequestToken":        commands.RequestToken{Header: header, Link: theLink, Subject: "default"},
 	"RecordTokenIssued": commands.RecordTokenIssued{
 		Header: header, Link: theLink, Subject: "default", RefreshToken: sealed, AccessToken: sealed, TokenType: "Bearer",
-		Scopes: []string{"a", "b"}, ExpiresAt: at.Add(time.Hour),
+		Scopes: []string{"a", "b"}, ExpiresAt: at.Add(time.Hour), RefreshTokenExpiresAt: at.Add(24 * time.Hour),
 	},
 	"RequestRefresh":      commands.RequestRefresh{Header: header, GrantRef: which, Generation: 2, Resend: true},
 	"ReportTokenRejected": commands.ReportTokenRejected{Header: header, GrantRef: commands.GrantRef{Link: theLink, Grant: id}, Generation: 2},

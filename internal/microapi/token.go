@@ -19,7 +19,7 @@ import (
 // may be left out.
 type TokenRequest struct {
 	Subject     string `json:"subject,omitempty"`
-	MinTTL      string `json:"min_ttl,omitempty"`      // a duration: "30s"
+	MinTTL      string `json:"min_ttl,omitempty"`      // a duration: "30s", which is the default; "0s" takes any token that is valid
 	MinSequence uint64 `json:"min_sequence,omitempty"` // of an event that the answer must know of
 	Purpose     string `json:"purpose,omitempty"`      // what for, for the audit of reads
 }
@@ -80,7 +80,7 @@ func (s *server) tokenRequest(r micro.Request) (tokens.Request, error) {
 		return q, domain.Errorf(domain.InvalidArgument, "the token request is not readable: %v", err)
 	}
 	q.Subject, q.MinSequence, q.Purpose = body.Subject, body.MinSequence, body.Purpose
-	if body.MinTTL != "" {
+	if q.Asked = body.MinTTL != ""; q.Asked {
 		if q.MinTTL, err = time.ParseDuration(body.MinTTL); err != nil {
 			return q, domain.Errorf(domain.InvalidArgument, `min_ttl %q is no duration; write it like "30s"`, body.MinTTL)
 		}

@@ -85,7 +85,7 @@ func (c *Cache) changed(key domain.Key, sequence uint64) {
 
 // get returns a token that lives long enough, of a link that is usable; a caller
 // that knows of an event gets nothing that may be older.
-func (c *Cache) get(key domain.Key, now time.Time, minTTL time.Duration, minSequence uint64) (Token, bool) {
+func (c *Cache) get(key domain.Key, now time.Time, w wish, minSequence uint64) (Token, bool) {
 	if c == nil || !c.on.Load() || c.heard.Load() < minSequence {
 		return Token{}, false
 	}
@@ -93,7 +93,7 @@ func (c *Cache) get(key domain.Key, now time.Time, minTTL time.Duration, minSequ
 		return Token{}, false
 	}
 	k, ok := c.grants.get(key, now)
-	if !ok || !fresh(k.issued, now, minTTL) {
+	if !ok || !fresh(k.issued, now, w) {
 		return Token{}, false
 	}
 	return k.token, true

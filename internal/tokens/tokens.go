@@ -24,7 +24,8 @@ const DefaultMinTTL = 30 * time.Second
 type Request struct {
 	Link        uuid.UUID
 	Subject     string        // "" means "default"
-	MinTTL      time.Duration // 0 means DefaultMinTTL
+	MinTTL      time.Duration // 0 means DefaultMinTTL, or any token that is valid if Asked
+	Asked       bool          // MinTTL is the caller's own word
 	MinSequence uint64        // of an event that the answer must know of
 	Reader      string        // who asks, as far as the transport knows
 	Purpose     string        // what for, in the reader's words
@@ -34,7 +35,18 @@ func (r Request) key() domain.Key {
 	return domain.Key{Link: r.Link, Grant: grant.ID(r.Link, cmp.Or(r.Subject, grant.DefaultSubject))}
 }
 
-func (r Request) minTTL() time.Duration { return cmp.Or(r.MinTTL, DefaultMinTTL) }
+// wish is how long a token must live, and whether that was asked for.
+type wish struct {
+	ttl   time.Duration
+	asked bool
+}
+
+func (r Request) wish() wish {
+	if r.Asked || r.MinTTL != 0 {
+		return wish{r.MinTTL, true}
+	}
+	return wish{ttl: DefaultMinTTL}
+}
 
 func (r Request) check() error {
 	switch {
@@ -88,7 +100,7 @@ func (s *Server) Get(ctx context.Context, r Request) (Token, error) {
 // Cached is Get as far as it needs nothing but memory.
 func (s *Server) Cached(r Request) (Token, bool) {
 	now := s.Commands.Now()
-	t, ok := s.Cache.get(r.key(), now, r.minTTL(), r.MinSequence)
+	t, ok := s.Cache.get(r.key(), now, r.wish(), r.MinSequence)
 	if ok = ok && r.check() == nil; ok {
 		s.Audit.read(r, t.Generation, now)
 	}
@@ -104,7 +116,7 @@ func (s *Server) find(ctx context.Context, r Request, key domain.Key) (Token, er
 	case g.version == 0:
 		return Token{}, domain.Errorf(domain.NotFound, "link %s has no grant for subject %q; authorize it first: outlink grant authorize %s --subject %q, or outlink grant request where no person is needed",
 			r.Link, cmp.Or(r.Subject, grant.DefaultSubject), r.Link, cmp.Or(r.Subject, grant.DefaultSubject))
-	case fresh(g.state.Credential, s.Commands.Now(), r.minTTL()):
+	case fresh(g.state.Credential, s.Commands.Now(), r.wish()):
 		return s.serve(key, g)
 	}
 	return once(ctx, s, fmt.Sprint("renew ", key, g.state.Generation), func(ctx context.Context) (Token, error) {
@@ -157,14 +169,25 @@ func (s *Server) grant(ctx context.Context, key domain.Key) (held, error) {
 	return held{at.State, credential, at.Version, at.Sequence}, err
 }
 
-// fresh reports whether a credential lives long enough: for the caller, or at
-// least as long as the schedule leaves it before renewing it.
-func fresh(c *grant.TokenIssued, now time.Time, minTTL time.Duration) bool {
+// leastGain is how much longer than the token that is there a new one must live
+// to be worth a request, if not a tenth of its life is more.
+const leastGain = 2 * time.Second
+
+// fresh reports whether a credential lives long enough. Without a wish the
+// schedule's own renewal is left to come first. A wish is heard as long as a new
+// token, which lives as long as this one did, would live longer by a tenth: who
+// asks for more than the provider gives causes ten requests in a token's life at
+// most, and no loop.
+func fresh(c *grant.TokenIssued, now time.Time, w wish) bool {
 	if c == nil {
 		return false
 	}
-	enough := min(minTTL, grant.Margin(c.ExpiresAt.Sub(c.ReceivedAt), false)*9/10)
-	return c.ExpiresAt.Sub(now) > max(enough, 0)
+	life := c.ExpiresAt.Sub(c.ReceivedAt)
+	most := grant.Margin(life, false) * 9 / 10
+	if w.asked {
+		most = life - max(life/10, leastGain)
+	}
+	return c.ExpiresAt.Sub(now) > max(min(w.ttl, most), 0)
 }
 
 // serve hands out the token of a grant as it was read, and keeps it for the next
