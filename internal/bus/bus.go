@@ -83,6 +83,7 @@ func (n Namespace) Vault() string      { return n.stream("VAULT") }
 func (n Namespace) Keys() string       { return n.stream("KEYS") }
 func (n Namespace) Outcomes() string   { return n.stream("OUTCOMES") }
 func (n Namespace) Pauses() string     { return n.stream("PAUSES") }
+func (n Namespace) Windows() string    { return n.stream("WINDOWS") }
 
 // The durable consumers.
 const (
@@ -210,6 +211,10 @@ func (n Namespace) buckets(replicas int) []jetstream.KeyValueConfig {
 		Bucket:      n.Pauses(),
 		Description: "hosts that asked to be left alone, and until when",
 		History:     1, TTL: time.Hour, Storage: jetstream.FileStorage, Replicas: replicas,
+	}, {
+		Bucket:      n.Windows(),
+		Description: "what was told of late of which link, so that many notices become one",
+		History:     1, TTL: 7 * 24 * time.Hour, Storage: jetstream.FileStorage, Replicas: replicas,
 	}, {
 		Bucket:      n.Readers(),
 		Description: "public curve keys of readers, to which their tokens are sealed",

@@ -129,7 +129,9 @@ func (s *syncBuffer) Write(p []byte) (int, error) {
 	return s.b.Write(p)
 }
 
-func start(t *testing.T) *installation {
+func start(t *testing.T) *installation { return startWith(t, func(*node.Config) {}) }
+
+func startWith(t *testing.T, change func(*node.Config)) *installation {
 	t.Helper()
 	i := &installation{t: t, dir: t.TempDir(), log: &syncBuffer{}}
 	server, err := natsd.Start(filepath.Join(i.dir, "nats"), "127.0.0.1:0")
@@ -138,10 +140,12 @@ func start(t *testing.T) *installation {
 	}
 	t.Cleanup(server.Stop)
 	i.nats = server
-	i.node, err = node.Open(t.Context(), node.Config{
+	c := node.Config{
 		Namespace: bus.DefaultNamespace, NATS: server.URL(), Database: "sqlite:" + filepath.Join(i.dir, "read.db"),
 		HTTP: "127.0.0.1:0", KEKFile: filepath.Join(i.dir, "kek.json"), Name: "n1", Roles: node.Roles(), JournalDir: filepath.Join(i.dir, "journal"), JournalSize: 8 << 20, Replicas: 1, Dev: true, Migrate: true,
-	}, slog.New(slog.NewJSONHandler(i.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	}
+	change(&c)
+	i.node, err = node.Open(t.Context(), c, slog.New(slog.NewJSONHandler(i.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -9,29 +10,18 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"outlink/commands"
 	"outlink/domain/answer"
 	"outlink/internal/bus"
 	"outlink/internal/natsd"
+	"outlink/workers/notify"
 	"outlink/workers/pace"
 )
 
 // A host that asks one node to be left alone is left alone by the others too,
 // and by a node that starts later.
 func TestPausesAreShared(t *testing.T) {
-	server, err := natsd.Start(t.TempDir(), "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Stop)
-	nc, err := nats.Connect(server.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, _ := jetstream.New(nc)
-	if err := bus.Declare(t.Context(), js, bus.DefaultNamespace, 1); err != nil {
-		t.Fatal(err)
-	}
+	js := declared(t)
 	open := func() *pauses {
 		p, err := newPauses(t.Context(), js, bus.DefaultNamespace.Pauses(), slog.New(slog.DiscardHandler))
 		if err != nil {
@@ -60,5 +50,60 @@ func TestPausesAreShared(t *testing.T) {
 	}
 	if !closed(open()) {
 		t.Error("a node that starts later asks")
+	}
+}
+
+// declared is a server with everything that a namespace has.
+func declared(t *testing.T) jetstream.JetStream {
+	t.Helper()
+	server, err := natsd.Start(t.TempDir(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Stop)
+	nc, err := nats.Connect(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, _ := jetstream.New(nc)
+	if err := bus.Declare(t.Context(), js, bus.DefaultNamespace, 1); err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// A window changes only for who has seen it as it is.
+func TestWindowsAreFenced(t *testing.T) {
+	kv, err := declared(t).KeyValue(t.Context(), bus.DefaultNamespace.Windows())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, w := windows{kv}, notify.Window{Topic: notify.Topic{Link: uuid.New(), Kind: notify.LinkDegraded}, First: 7}
+	for round := range 2 { // the second time after it was dropped
+		if err := s.Store(t.Context(), w, 0); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		got, revision, err := s.Load(t.Context(), w.Topic)
+		if err != nil || got.First != 7 {
+			t.Fatalf("loaded %+v, %v", got, err)
+		}
+		all, err := s.All(t.Context())
+		if err != nil || len(all) != 1 || all[0] != w.Topic {
+			t.Errorf("all: %v, %v", all, err)
+		}
+		if err := s.Store(t.Context(), w, revision); err != nil {
+			t.Fatal(err)
+		}
+		for what, err := range map[string]error{
+			"made twice": s.Store(t.Context(), w, 0), "changed late": s.Store(t.Context(), w, revision), "dropped late": s.Drop(t.Context(), w.Topic, revision),
+		} {
+			if !errors.Is(err, commands.ErrOvertaken) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if err := s.Drop(t.Context(), w.Topic, revision+1); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

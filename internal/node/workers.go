@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -64,8 +65,14 @@ func (n *Node) runWake(ctx context.Context) error {
 	return n.eachEvent(ctx, bus.WakeConsumer, w.Handle)
 }
 
-func (n *Node) notices() *notify.Worker {
-	return &notify.Worker{Links: n.Commands.Links, Grants: n.Commands.Grants, Publish: n.publishNotice, Now: n.Commands.Now}
+func (n *Node) notices(ctx context.Context) (*notify.Worker, error) {
+	kv, err := n.js.KeyValue(ctx, n.Namespace.Windows())
+	if err != nil {
+		return nil, fmt.Errorf("look up bucket %s: %w; run: outlink migrate", n.Namespace.Windows(), err)
+	}
+	return &notify.Worker{
+		Links: n.Commands.Links, Grants: n.Commands.Grants, Publish: n.publishNotice, Now: n.Commands.Now, Windows: windows{kv}, Since: n.since,
+	}, nil
 }
 
 // tellHeld tells of refusals that are not believed.
@@ -73,13 +80,20 @@ func (n *Node) tellHeld(ctx context.Context, d pace.Doubt) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	n.Log.Error("many grants are refused at once; nobody is asked for consent for now", "host", d.Host, "link", d.Link)
-	if err := n.notices().Held(ctx, d.Link, d.Host, d.At); err != nil {
+	w, err := n.notices(ctx)
+	if err == nil {
+		err = w.Held(ctx, d.Link, d.Host, d.At)
+	}
+	if err != nil {
 		n.Log.Warn("a notice could not be published", "error", err)
 	}
 }
 
 func (n *Node) runNotices(ctx context.Context) error {
-	w := n.notices()
+	w, err := n.notices(ctx)
+	if err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return n.eachEvent(ctx, bus.NoticesConsumer, w.Handle) })
 	group.Go(func() error {
@@ -87,8 +101,10 @@ func (n *Node) runNotices(ctx context.Context) error {
 		defer tick.Stop()
 		for {
 			select {
-			case <-ctx.Done():
-				return nil
+			case <-ctx.Done(): // what is over is told now; the rest stays in its bucket for the next node
+				grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+				defer cancel()
+				return w.Close(grace, n.Commands.Now())
 			case now := <-tick.C:
 				if err := w.Close(ctx, now); err != nil {
 					n.Log.Warn("a summary of notices could not be published", "error", err)

@@ -29,7 +29,8 @@ func (d Delivery) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look up consumer %s: %w", d.Consumer, err)
 	}
-	it, err := consumer.Messages(jetstream.PullMaxMessages(16))
+	// One at a time: what waits in hand would be delivered again meanwhile.
+	it, err := consumer.Messages(jetstream.PullMaxMessages(1))
 	if err != nil {
 		return fmt.Errorf("consume %s: %w", d.Consumer, err)
 	}
@@ -42,13 +43,13 @@ func (d Delivery) Run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("consume %s: %w", d.Consumer, err)
 		}
-		if err := d.deliver(ctx, m, consumer.CachedInfo().Config.MaxDeliver); err != nil && ctx.Err() == nil {
+		if err := d.deliver(ctx, m, consumer.CachedInfo().Config); err != nil && ctx.Err() == nil {
 			d.Log.Warn("a notice was not delivered", "subject", m.Subject(), "error", err)
 		}
 	}
 }
 
-func (d Delivery) deliver(ctx context.Context, m jetstream.Msg, most int) error {
+func (d Delivery) deliver(ctx context.Context, m jetstream.Msg, c jetstream.ConsumerConfig) error {
 	about, err := m.Metadata()
 	if err != nil {
 		return err
@@ -61,7 +62,9 @@ func (d Delivery) deliver(ctx context.Context, m jetstream.Msg, most int) error 
 	if err := json.Unmarshal(m.Data(), &head); err != nil {
 		return errors.Join(err, d.setAside(ctx, m, "the notice is not readable"))
 	}
+	most, underWay := c.MaxDeliver, keepUnderWay(m, c)
 	err = d.Sender.Send(ctx, head.ID, "outlink."+head.Kind, head.At, m.Data())
+	underWay()
 	switch {
 	case err == nil:
 		return m.Ack()
@@ -69,6 +72,33 @@ func (d Delivery) deliver(ctx context.Context, m jetstream.Msg, most int) error 
 		return errors.Join(err, d.setAside(ctx, m, err.Error()))
 	}
 	return fmt.Errorf("try %d of %d: %w", about.NumDelivered, most, err)
+}
+
+// keepUnderWay tells the server, until it is ended, that a delivery is being
+// made: a receiver may take longer than the first pause.
+func keepUnderWay(m jetstream.Msg, c jetstream.ConsumerConfig) (end func()) {
+	every := c.AckWait
+	if len(c.BackOff) > 0 {
+		every = c.BackOff[0]
+	}
+	tick := time.NewTicker(max(every/3, 10*time.Millisecond))
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-tick.C:
+				_ = m.InProgress() // one that is lost is followed by another
+			case <-stop:
+				return
+			}
+		}
+	}()
+	return func() {
+		tick.Stop()
+		close(stop)
+		<-ended
+	}
 }
 
 func (d Delivery) setAside(ctx context.Context, m jetstream.Msg, reason string) error {

@@ -2,11 +2,13 @@ package webhook_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -134,6 +136,50 @@ func TestDelivery(t *testing.T) {
 				t.Errorf("set aside with %q, %d more were sent", reason, len(got))
 			}
 		})
+	}
+}
+
+// A receiver that takes longer than the first pause is sent each notice once, also
+// those that wait behind the first.
+func TestSlowReceiver(t *testing.T) {
+	js := stream(t)
+	var mu sync.Mutex
+	got := map[string]int{}
+	all := make(chan struct{}, 100)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(350 * time.Millisecond) // more than three times the first pause
+		mu.Lock()
+		got[r.Header.Get("Webhook-Id")]++
+		mu.Unlock()
+		w.WriteHeader(http.StatusNoContent)
+		all <- struct{}{}
+	}))
+	t.Cleanup(s.Close)
+	sender, err := webhook.New(s.URL, domain.NewSecret(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id := range 4 {
+		if _, err := js.Publish(t.Context(), "notice.x", fmt.Appendf(nil, `{"id":"%d","kind":"link_degraded"}`, id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	go func() {
+		d := webhook.Delivery{JS: js, Stream: "N", Consumer: "webhook", Dead: "dead.notice", Sender: sender, Log: slog.New(slog.DiscardHandler)}
+		_ = d.Run(t.Context())
+	}()
+	for range 4 {
+		<-all
+	}
+	select {
+	case <-all:
+		t.Error("a notice was sent twice")
+	case <-time.After(time.Second): // as long as all of the pauses together
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(got) != 4 {
+		t.Errorf("sent: %v", got)
 	}
 }
 
