@@ -13,7 +13,8 @@ const clientHold = 15 * time.Minute
 // request of every grant would be refused alike.
 type client struct {
 	heldUntil time.Time
-	probing   bool // the hold is over, and one request finds out
+	probing   bool      // the hold is over, and one request finds out
+	answered  time.Time // when the provider last took the client's word
 	doubt     doubt
 	used      time.Time
 }
@@ -38,6 +39,6 @@ func (c *client) leave(class answer.Class, now time.Time) {
 	case class.OfLink():
 		c.heldUntil = now.Add(clientHold)
 	case class == answer.Issued, class == answer.GrantInvalid:
-		c.heldUntil = time.Time{} // the provider took the client's word
+		c.heldUntil, c.answered = time.Time{}, now
 	}
 }

@@ -108,6 +108,14 @@ func (g *Gates) Hold(r Request) time.Duration {
 	return max(g.host(r.Host, now).doubt.hold(now), g.client(r.Client, now).doubt.hold(now))
 }
 
+// Works reports whether the provider has taken the client's word since a time: then
+// what one grant suffers is its own trouble, not its link's.
+func (g *Gates) Works(r Request, since time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.client(r.Client, time.Now()).answered.After(since)
+}
+
 // State is a host's gate as it is now.
 type State struct {
 	Host        string

@@ -295,3 +295,29 @@ func TestConcurrency(t *testing.T) {
 		t.Errorf("%d at once", most)
 	}
 }
+
+// A client works as long as its provider takes its word, which a refused grant
+// shows as well as a token.
+func TestWorks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &pace.Gates{}
+		r := pace.Request{Host: "op", Client: "a"}
+		began := time.Now()
+		answered := func(class answer.Class) {
+			time.Sleep(time.Minute)
+			done, wait := g.Enter(r)
+			if wait > 0 {
+				t.Fatalf("wait %s", wait)
+			}
+			done(class, 0)
+		}
+		for class, works := range map[answer.Class]bool{answer.Ambiguous: false, answer.NotSent: false} {
+			if answered(class); g.Works(r, began) != works {
+				t.Errorf("after %s: works %t", class, !works)
+			}
+		}
+		if answered(answer.Issued); !g.Works(r, began) || g.Works(pace.Request{Host: "op", Client: "b"}, began) || g.Works(r, time.Now()) {
+			t.Error("a token was issued, and to this client alone, before now")
+		}
+	})
+}

@@ -42,7 +42,8 @@ func (c *counting) Enter(r pace.Request) (func(answer.Class, time.Duration), tim
 	return func(class answer.Class, _ time.Duration) { c.left = append(c.left, class) }, 0
 }
 
-func (*counting) Hold(pace.Request) time.Duration { return 0 }
+func (*counting) Hold(pace.Request) time.Duration    { return 0 }
+func (*counting) Works(pace.Request, time.Time) bool { return false }
 
 // Each try within an attempt is asked for and told to the gate, and is not made
 // when the gate is closed.

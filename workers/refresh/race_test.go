@@ -121,7 +121,8 @@ type open struct{}
 func (open) Enter(pace.Request) (func(answer.Class, time.Duration), time.Duration) {
 	return func(answer.Class, time.Duration) {}, 0
 }
-func (open) Hold(pace.Request) time.Duration { return 0 }
+func (open) Hold(pace.Request) time.Duration    { return 0 }
+func (open) Works(pace.Request, time.Time) bool { return false }
 
 func openJournal(t *testing.T) *journal.Journal {
 	t.Helper()

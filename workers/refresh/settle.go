@@ -234,13 +234,21 @@ func (a attempt) deferUntil(ctx context.Context, ans answer.Answer, why grant.De
 
 // ofLink reports whether a few attempts in a row ended like this, which is the
 // link's trouble: an endpoint that is away, or a refusal that nobody understands.
+// It is the grant's own as long as the link's other grants are served.
 func (a attempt) ofLink(ans answer.Answer) bool {
 	switch ans.Class {
 	case answer.NotSent, answer.Ambiguous, answer.Transient, answer.AccessDenied:
-		return a.state.Failures >= 2
+		since := a.state.FailingSince
+		if since.IsZero() {
+			since = time.Now().Add(-ownTrouble)
+		}
+		return a.state.Failures >= 2 && !a.Gates.Works(a.request(), since)
 	}
 	return false
 }
+
+// ownTrouble is how long a success of another grant tells that the link is well.
+const ownTrouble = 10 * time.Minute
 
 // givesUp reports whether nothing but a person's consent is expected to help: a
 // provider that was asked for a week, or past the refresh token's own end, and

@@ -82,6 +82,7 @@ type Gates interface {
 	// because so many of its host or client are refused at once that it is
 	// hardly their fault; 0: it may be believed.
 	Hold(r pace.Request) time.Duration
+	Works(r pace.Request, since time.Time) bool
 }
 
 // Worker renews the tokens of grants. All exported fields are required.
