@@ -12,6 +12,7 @@ import (
 
 	"outlink/domain"
 	"outlink/domain/grant"
+	"outlink/domain/link"
 )
 
 // authorizationLife is how long a person has to come back from the provider.
@@ -40,6 +41,9 @@ func (s *Service) BeginAuthorization(ctx context.Context, c BeginAuthorization) 
 	if err := l.State.Usable(c.Link); err != nil {
 		return Outcome{}, err
 	}
+	if err := s.reachable(c.Link, l.State); err != nil {
+		return Outcome{}, err
+	}
 	e := grant.AuthorizationBegun{
 		Authorization: s.NewID(), Subject: c.Subject, ConfigVersion: l.State.ConfigVersion,
 		RedirectURL: l.State.RedirectURL, AuthorizationEndpoint: l.State.AuthorizationEndpoint,
@@ -64,6 +68,21 @@ func (s *Service) BeginAuthorization(ctx context.Context, c BeginAuthorization) 
 	}
 	out.Authorization, out.ExpiresAt = begun.Authorization, &begun.ExpiresAt
 	return s.withStartURL(ctx, out)
+}
+
+// reachable refuses to send a person on a way that does not lead back: the public
+// URL may have changed since the link was configured.
+func (s *Service) reachable(id uuid.UUID, l link.State) error {
+	p, err := s.Catalogue.Get(l.Provider)
+	if err != nil {
+		return err
+	}
+	now, err := p.RedirectURL(s.Policy, id, l.Config)
+	if err != nil || now == l.RedirectURL {
+		return err
+	}
+	return domain.Errorf(domain.FailedPrecondition,
+		"the link's redirect URL is %s, and this installation is at %s now; run: outlink link update %s, and register %s at the provider", l.RedirectURL, s.Policy.PublicURL, id, now)
 }
 
 // withStartURL adds the URL of Outlink's own start page. It carries a ticket
