@@ -55,6 +55,9 @@ func (s *Service) BeginAuthorization(ctx context.Context, c BeginAuthorization) 
 	if !l.State.Uses(way) {
 		return Outcome{}, domain.Errorf(domain.FailedPrecondition, "link %s does not use the grant type %q; its tokens are had by %q", c.Link, way, l.State.GrantTypes)
 	}
+	if err := s.reachable(c.Link, l.State); err != nil && !c.Device {
+		return Outcome{}, err
+	}
 	e := grant.AuthorizationBegun{
 		Authorization: s.NewID(), Subject: c.Subject, ConfigVersion: l.State.ConfigVersion,
 		RedirectURL: l.State.RedirectURL, AuthorizationEndpoint: l.State.AuthorizationEndpoint,
@@ -82,6 +85,21 @@ func (s *Service) BeginAuthorization(ctx context.Context, c BeginAuthorization) 
 		out.Device = &Device{}
 	}
 	return s.withStartURL(ctx, out)
+}
+
+// reachable refuses to send a person on a way that does not lead back: the public
+// URL may have changed since the link was configured.
+func (s *Service) reachable(id uuid.UUID, l link.State) error {
+	p, err := s.Catalogue.Get(l.Provider)
+	if err != nil {
+		return err
+	}
+	now, err := p.RedirectURL(s.Policy, id, l.Config)
+	if err != nil || now == l.RedirectURL {
+		return err
+	}
+	return domain.Errorf(domain.FailedPrecondition,
+		"the link's redirect URL is %s, and this installation is at %s now; run: outlink link update %s, and register %s at the provider", l.RedirectURL, s.Policy.PublicURL, id, now)
 }
 
 // withStartURL adds the URL of Outlink's own start page. It carries a ticket

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -59,6 +60,9 @@ func (a *app) runDev(ctx context.Context, d devFlags) error {
 		return err
 	}
 	defer unlock()
+	if err := removeReady(d.readyFile); err != nil {
+		return err
+	}
 	secret, err := keptSecret(filepath.Join(d.data, "demo-client-secret"))
 	if err != nil {
 		return err
@@ -66,6 +70,14 @@ func (a *app) runDev(ctx context.Context, d devFlags) error {
 	name, err := nodeName(d.data)
 	if err != nil {
 		return err
+	}
+	config := node.Config{
+		Namespace: bus.Namespace(a.namespace), NATS: "nats://" + d.nats, Database: "sqlite:" + filepath.Join(d.data, "outlink.db"),
+		HTTP: d.http, PublicURL: d.publicURL, KEKFile: filepath.Join(d.data, "kek.json"), Name: name,
+		JournalDir: filepath.Join(d.data, "journal"), JournalSize: 16 << 20, Roles: node.Roles(), Replicas: 1, Dev: true, Migrate: true,
+	}
+	if err := config.Check(); err != nil {
+		return usage(err.Error())
 	}
 	log := a.logger()
 	demo, err := demoprovider.Start(ctx, demoprovider.Options{
@@ -76,31 +88,64 @@ func (a *app) runDev(ctx context.Context, d devFlags) error {
 		return fmt.Errorf("start the demo provider: %w", err)
 	}
 	defer func() { _ = demo.Close() }()
-	server, err := natsd.Start(filepath.Join(d.data, "nats"), d.nats)
+	server, err := natsd.StartContext(ctx, filepath.Join(d.data, "nats"), d.nats)
+	if domain.CodeOf(err) == domain.Unavailable {
+		return domain.Errorf(domain.Unavailable, "%s; stop what uses it, or give another address with --nats", domain.Public(err).Message)
+	}
 	if err != nil {
 		return err
 	}
 	defer server.Stop() // after the node, which still stores what it has in hand
-	n, err := node.Open(ctx, node.Config{
-		Namespace: bus.Namespace(a.namespace), NATS: server.URL(), Database: "sqlite:" + filepath.Join(d.data, "outlink.db"),
-		HTTP: d.http, PublicURL: d.publicURL, KEKFile: filepath.Join(d.data, "kek.json"), Name: name,
-		JournalDir: filepath.Join(d.data, "journal"), JournalSize: 16 << 20, Roles: node.Roles(), Replicas: 1, Dev: true, Migrate: true,
-	}, log)
+	config.NATS = server.URL()
+	n, err := node.Open(ctx, config, log)
 	if err != nil {
 		return err
 	}
-	return n.Run(ctx, func() {
-		go a.whenReady(ctx, n, demo, server, secret, d)
+	err = untilReady(ctx, n, func(ctx context.Context) error { return a.whenReady(ctx, n, demo, server, secret, d) })
+	return errors.Join(err, removeReady(d.readyFile))
+}
+
+// untilReady runs a node, and ends it when what is to be done at its start fails.
+func untilReady(ctx context.Context, n *node.Node, whenReady func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var failed error
+	var begun sync.WaitGroup
+	err := n.Run(ctx, func() {
+		begun.Go(func() {
+			if err := whenReady(ctx); err != nil && ctx.Err() == nil {
+				failed = err
+				cancel()
+			}
+		})
 	})
+	cancel()
+	begun.Wait()
+	return errors.Join(failed, err)
+}
+
+// removeReady removes a ready file: nothing is ready before the start and after
+// the end.
+func removeReady(file string) error {
+	if file == "" {
+		return nil
+	}
+	if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("ready file: %w", err)
+	}
+	return nil
 }
 
 // whenReady seeds the links, tells where everything is, and what to try.
-func (a *app) whenReady(ctx context.Context, n *node.Node, demo *demoprovider.Provider, server *natsd.Server, secret domain.Secret, d devFlags) {
+func (a *app) whenReady(ctx context.Context, n *node.Node, demo *demoprovider.Provider, server *natsd.Server, secret domain.Secret, d devFlags) error {
 	if !d.noSeed {
 		s := seeder{commands: n.Commands, demo: demo, secret: secret}
-		if err := s.run(ctx); err != nil && ctx.Err() == nil {
-			n.Log.Error("seed the links", "error", err)
+		if err := s.run(ctx); err != nil {
+			return fmt.Errorf("seed the links: %w", err)
 		}
+	}
+	if err := a.moveLinks(ctx, n); err != nil {
+		return fmt.Errorf("bring redirect URLs up to date: %w", err)
 	}
 	r := ready{HTTP: n.URL(), NATS: server.URL(), Provider: demo.URL()}
 	fmt.Fprintf(a.err, `
@@ -119,12 +164,13 @@ Try, in another terminal:
 (from this checkout: go run ./cmd/outlink link ls …)  Ctrl-C ends it; the next start resumes.
 `, d.data, n.PublicURL, r.NATS, r.Provider)
 	if d.readyFile == "" {
-		return
+		return nil
 	}
 	b, _ := json.Marshal(r) // three strings
 	if err := writeFile(d.readyFile, append(b, '\n')); err != nil {
-		n.Log.Error("write the ready file", "error", err)
+		return fmt.Errorf("write the ready file: %w", err)
 	}
+	return nil
 }
 
 // lock makes sure that one process uses the data. The lock ends with the

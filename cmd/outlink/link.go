@@ -27,17 +27,25 @@ func (a *app) header(reason string) commands.Header {
 
 // do runs a command and prints its outcome.
 func (a *app) do(cmd *cobra.Command, name string, body func(ctx context.Context, c client.Client) (any, error)) error {
-	var out commands.Outcome
-	err := a.with(cmd, func(ctx context.Context, c client.Client) error {
+	out, err := a.outcome(cmd, name, body)
+	if err != nil {
+		return err
+	}
+	return a.printOutcome(out)
+}
+
+func (a *app) outcome(cmd *cobra.Command, name string, body func(ctx context.Context, c client.Client) (any, error)) (out commands.Outcome, err error) {
+	err = a.with(cmd, func(ctx context.Context, c client.Client) error {
 		b, err := body(ctx, c)
 		if err != nil {
 			return err
 		}
 		return c.Do(ctx, name, b, &out)
 	})
-	if err != nil {
-		return err
-	}
+	return out, err
+}
+
+func (a *app) printOutcome(out commands.Outcome) error {
 	grantID := ""
 	if out.Grant != uuid.Nil {
 		grantID = out.Grant.String()
@@ -223,7 +231,7 @@ func (a *app) linkUpdate() *cobra.Command {
 	resources := f.StringSlice("resource", nil, "what the tokens are for (RFC 8707); may be repeated")
 	f.Int64Var(&version, "expected-version", -1, "refuse if the link is at another version")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.do(cmd, "UpdateOutgoingLink", func(ctx context.Context, c client.Client) (any, error) {
+		out, err := a.outcome(cmd, "UpdateOutgoingLink", func(ctx context.Context, c client.Client) (any, error) {
 			id, err := linkID(ctx, c, args[0])
 			u := commands.UpdateOutgoingLink{Header: a.header(""), Link: id}
 			given(f.Changed("name"), &u.Name, name)
@@ -243,6 +251,13 @@ func (a *app) linkUpdate() *cobra.Command {
 			}
 			return u, err
 		})
+		if err != nil {
+			return err
+		}
+		if len(out.Events) > 0 {
+			fmt.Fprintf(a.err, "the provider must know this redirect URL; register it there if it is new: %s\n", out.RedirectURL)
+		}
+		return a.printOutcome(out)
 	}
 	return c
 }

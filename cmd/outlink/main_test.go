@@ -207,7 +207,7 @@ func TestCommandLine(t *testing.T) {
 		{"provider redirect-url --provider custom", 2, "authorization endpoint"},
 		{"projection status", 0, "activity"},
 		{"link ls -o xml", 2, "table, json or jsonl"},
-		{"nonsense", 3, "unknown command"},
+		{"nonsense", 2, "unknown command"},
 		{"events ls --link demo --limit 1", 0, `"type":"outlink.link.created.v1"`},
 	} {
 		out, code := d.cli(strings.Fields(tt.args)...)

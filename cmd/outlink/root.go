@@ -45,6 +45,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, in io.R
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
+	root.InitDefaultCompletionCmd() // it keeps where it prints to
+	strict(root)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
@@ -107,6 +109,39 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.dev(), a.serve(), a.migrate(), a.natsConfig(), a.healthcheck(), a.version(),
 		a.providerCommands(), a.linkCommands(), a.grantCommands(), a.tokenCommands(), a.eventCommands(), a.projectionCommands(), a.schemaCommands())
 	return root
+}
+
+// strict makes what the library would let pass, or answer with help on standard
+// output, an error of usage: an unknown subcommand, none, or an argument too many.
+func strict(c *cobra.Command) {
+	if args := c.Args; c.Runnable() && args != nil {
+		c.Args = func(c *cobra.Command, given []string) error {
+			err := args(c, given)
+			if err == nil || errors.Is(err, errUsage) {
+				return err
+			}
+			return usage(fmt.Sprintf("%s takes no such arguments: %q; see: %s --help", c.CommandPath(), given, c.CommandPath()))
+		}
+	}
+	if !c.Runnable() {
+		c.Args, c.RunE = cobra.ArbitraryArgs, needsSubcommand
+	}
+	for _, sub := range c.Commands() {
+		strict(sub)
+	}
+}
+
+func needsSubcommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		_, _ = io.WriteString(c.ErrOrStderr(), c.UsageString()+"\n")
+		return usage("give " + c.CommandPath() + " a command")
+	}
+	c.SuggestionsMinimumDistance = 2
+	message := fmt.Sprintf("unknown command %q for %s", args[0], c.CommandPath())
+	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+		message += "; is it " + strings.Join(like, " or ") + "?"
+	}
+	return usage(message + "; see: " + c.CommandPath() + " --help")
 }
 
 // environment gives every flag that was not set the value of its variable:

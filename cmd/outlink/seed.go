@@ -11,6 +11,8 @@ import (
 	"outlink/domain/grant"
 	"outlink/domain/link"
 	"outlink/internal/demoprovider"
+	"outlink/internal/node"
+	"outlink/projections"
 )
 
 // demoClient is the client id at the demo provider.
@@ -81,6 +83,36 @@ func (s seeder) link(ctx context.Context, id uuid.UUID, d commands.Draft, secret
 		return false, fmt.Errorf("link %s: %w", d.Name, err)
 	}
 	return true, nil
+}
+
+// moveLinks gives every link a redirect URL that leads here: the port may have
+// changed since. A link whose provider does not take that is left as it is.
+func (a *app) moveLinks(ctx context.Context, n *node.Node) error {
+	if err := n.CaughtUp(ctx); err != nil {
+		return err
+	}
+	f := projections.LinkFilter{Limit: 500}
+	for {
+		rows, next, err := n.Store().Links(ctx, f)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			u := commands.UpdateOutgoingLink{Header: commands.Header{CommandID: n.Commands.NewID(), Actor: "outlink dev"}, Link: row.Link}
+			out, err := n.Commands.UpdateOutgoingLink(ctx, u)
+			switch {
+			case err != nil && ctx.Err() != nil:
+				return err
+			case err != nil:
+				fmt.Fprintf(a.err, "link %s keeps its redirect URL: %s\n", row.State.Name, domain.Public(err).Message)
+			case len(out.Events) > 0:
+				fmt.Fprintf(a.err, "register the new redirect URL of link %s at its provider: %s\n", row.State.Name, out.RedirectURL)
+			}
+		}
+		if f.After = next; next == "" {
+			return nil
+		}
+	}
 }
 
 // authorize signs the demo user in, the first time.

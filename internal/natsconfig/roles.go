@@ -46,7 +46,7 @@ func kv(bucket string) string { return "KV_" + bucket }
 func (s subjects) lookup() []string {
 	return slices.Concat(
 		api("STREAM.INFO", s.Events(), s.Timers(), kv(s.Outcomes()), kv(s.Keys()), kv(s.Vault()), kv(s.Readers())),
-		api("DIRECT.GET", kv(s.Keys())+".$KV."+s.Keys()+".namespace.curve"),
+		api("DIRECT.GET", kv(s.Keys())+".$KV."+s.Keys()+".namespace.curve"), api("STREAM.MSG.GET", kv(s.Keys())),
 	)
 }
 
@@ -68,7 +68,7 @@ func work(stream string, consumers ...string) []string {
 }
 
 func (s subjects) readLog() []string {
-	return slices.Concat(api("STREAM.INFO", s.Events()), api("DIRECT.GET", s.Events()+".>"), follow(s.Events()))
+	return slices.Concat(api("STREAM.INFO", s.Events()), api("DIRECT.GET", s.Events()+".>"), api("STREAM.MSG.GET", s.Events()), follow(s.Events()))
 }
 
 // keepDurables denies making and ending the consumers that workers rely on.
@@ -80,9 +80,10 @@ func (s subjects) keepDurables() []string {
 	return all
 }
 
-// bucket is reading and writing a bucket's entries.
+// bucket is reading and writing a bucket's entries: from any replica, or from
+// the leader where there are several.
 func bucket(name string) []string {
-	return append(api("DIRECT.GET", kv(name), kv(name)+".>"), "$KV."+name+".>")
+	return slices.Concat(api("DIRECT.GET", kv(name), kv(name)+".>"), api("STREAM.MSG.GET", kv(name)), []string{"$KV." + name + ".>"})
 }
 
 // decide is what commands need: the log, the vault and the outcomes.

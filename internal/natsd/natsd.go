@@ -3,23 +3,37 @@
 package natsd
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"outlink/domain"
 )
 
 // Server is a running server.
 type Server struct{ s *server.Server }
 
-// Start runs a server that stores under dir and listens on addr, which must be
-// a loopback address; port 0 chooses one. Every write is synced before it is
-// acknowledged, because it may be a rotated refresh token.
-func Start(dir, addr string) (*Server, error) {
+// Start is StartContext without an early end.
+func Start(dir, addr string) (*Server, error) { return StartContext(context.Background(), dir, addr) }
+
+// startWithin is how long a server may take to read what it has stored.
+const startWithin = 30 * time.Second
+
+// StartContext runs a server that stores under dir and listens on addr, which
+// must be a loopback address; port 0 chooses one. Every write is synced before it
+// is acknowledged, because it may be a rotated refresh token. The context ends the
+// wait for the server, not the server.
+func StartContext(ctx context.Context, dir, addr string) (*Server, error) {
 	host, port, err := split(addr)
 	if err != nil {
+		return nil, err
+	}
+	if err := free(ctx, addr); err != nil {
 		return nil, err
 	}
 	s, err := server.NewServer(&server.Options{
@@ -31,11 +45,26 @@ func Start(dir, addr string) (*Server, error) {
 		return nil, fmt.Errorf("configure NATS: %w", err)
 	}
 	s.Start()
-	if !s.ReadyForConnections(30 * time.Second) {
-		s.Shutdown()
-		return nil, fmt.Errorf("NATS did not come up on %s within 30 s: is the address taken, or %s in use by another process?", addr, dir)
+	for deadline := time.Now().Add(startWithin); !s.ReadyForConnections(50 * time.Millisecond); {
+		if ctx.Err() != nil {
+			s.Shutdown()
+			return nil, ctx.Err()
+		}
+		if time.Now().After(deadline) {
+			s.Shutdown()
+			return nil, fmt.Errorf("NATS did not come up on %s within %s: is %s in use by another process?", addr, startWithin, dir)
+		}
 	}
 	return &Server{s}, nil
+}
+
+// free says at once that an address is taken: the server itself would only log it.
+func free(ctx context.Context, addr string) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return domain.Errorf(domain.Unavailable, "NATS cannot listen on %s: %v", addr, errors.Unwrap(err))
+	}
+	return l.Close()
 }
 
 func split(addr string) (host string, port int, err error) {

@@ -97,7 +97,9 @@ func (c Config) Check() error {
 	if c.Replicas < 1 || c.Replicas > 5 {
 		add("replicas %d: use 1, 3 or 5", c.Replicas)
 	}
-	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "") {
+	if u, err := url.Parse(c.PublicURL); err == nil && u.User != nil {
+		add("public-url: leave out the user and the password; browsers would show them, and links keep them")
+	} else if c.PublicURL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "") {
 		add("public-url %q: give scheme and host only, such as https://outlink.example.com", c.PublicURL)
 	} else if err == nil && u.Scheme == "http" && !loopback(u.Hostname()) {
 		add("public-url %q: plain http is for this machine only; browsers would send the callback in clear", c.PublicURL)

@@ -213,7 +213,7 @@ func (n *Node) runRefresh(ctx context.Context) error {
 // journal tells at once, and with the rest when the read model can tell.
 func (n *Node) recover(ctx context.Context, w *refresh.Worker) {
 	w.Resume(ctx)
-	err := n.caughtUp(ctx)
+	err := n.CaughtUp(ctx)
 	if err == nil {
 		err = w.Recover(ctx, n.store)
 	}
@@ -241,9 +241,9 @@ func (n *Node) replay(ctx context.Context, w *refresh.Worker) {
 	}
 }
 
-// caughtUp waits, within reason, until the read model has seen the log as it is
+// CaughtUp waits, within reason, until the read model has seen the log as it is
 // now.
-func (n *Node) caughtUp(ctx context.Context) error {
+func (n *Node) CaughtUp(ctx context.Context) error {
 	return n.queries().Wait(ctx, queries.Freshness{Fresh: true})
 }
 
