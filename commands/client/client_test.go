@@ -19,6 +19,7 @@ import (
 	"outlink/commands/client"
 	"outlink/commands/client/outlinktest"
 	"outlink/domain"
+	"outlink/domain/link"
 )
 
 func limited(t *testing.T) context.Context {
@@ -42,7 +43,9 @@ func TestEveryCommand(t *testing.T) {
 		want string
 	}{
 		{"UpdateOutgoingLink", func() (commands.Outcome, error) {
-			return c.UpdateOutgoingLink(ctx, commands.UpdateOutgoingLink{Link: id, Name: &name})
+			return c.UpdateOutgoingLink(ctx, commands.UpdateOutgoingLink{
+				Link: id, Name: &name, GrantTypes: []link.GrantType{link.AuthorizationCode, link.ClientCredentials},
+			})
 		}, "outlink.link.updated.v1"},
 		{"ReplaceClientSecret", func() (commands.Outcome, error) {
 			return c.ReplaceClientSecret(ctx, commands.ReplaceClientSecret{Link: id, ClientSecret: o.ClientSecret()})
@@ -63,6 +66,9 @@ func TestEveryCommand(t *testing.T) {
 		{"ReportTokenRejected", func() (commands.Outcome, error) {
 			return c.ReportTokenRejected(ctx, commands.ReportTokenRejected{GrantRef: commands.GrantRef{Link: id, Subject: "imported"}, Generation: 1})
 		}, "outlink.grant.refresh_requested.v1"},
+		{"RequestToken", func() (commands.Outcome, error) {
+			return c.RequestToken(ctx, commands.RequestToken{Link: id, Subject: "itself"})
+		}, "outlink.grant.token_requested.v1"},
 		{"RevokeGrant", func() (commands.Outcome, error) {
 			return c.RevokeGrant(ctx, commands.RevokeGrant{GrantRef: ref})
 		}, "outlink.grant.revoked.v1"},

@@ -63,6 +63,11 @@ func (c Client) RequestRefresh(ctx context.Context, cmd commands.RequestRefresh)
 	return c.run(ctx, cmd)
 }
 
+// RequestToken has the client of a link get tokens for itself, without a person.
+func (c Client) RequestToken(ctx context.Context, cmd commands.RequestToken) (commands.Outcome, error) {
+	return c.run(ctx, cmd)
+}
+
 // ReportTokenRejected says that a resource server refused an access token.
 func (c Client) ReportTokenRejected(ctx context.Context, cmd commands.ReportTokenRejected) (commands.Outcome, error) {
 	return c.run(ctx, cmd)
@@ -110,6 +115,8 @@ func name(command any) (named, error) {
 		return named{"BeginAuthorization", &cmd, &cmd.Header, nil}, nil
 	case commands.RecordTokenIssued:
 		return named{"RecordTokenIssued", &cmd, &cmd.Header, []*domain.SecretInput{&cmd.AccessToken, &cmd.RefreshToken}}, nil
+	case commands.RequestToken:
+		return named{"RequestToken", &cmd, &cmd.Header, nil}, nil
 	case commands.RequestRefresh:
 		return named{"RequestRefresh", &cmd, &cmd.Header, nil}, nil
 	case commands.ReportTokenRejected:

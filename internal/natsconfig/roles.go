@@ -126,7 +126,9 @@ func table(n bus.Namespace, callers []string) map[string]permissions {
 			Publish: slices.Concat(s.lookup(), s.decide(), s.schedule(),
 				work(n.Events(), bus.TimersConsumer, bus.ErasureConsumer, bus.WakeConsumer, bus.NoticesConsumer),
 				work(n.Timers(), bus.RefreshConsumer), work(n.Notices(), bus.WebhookConsumer), api("STREAM.PURGE", n.Timers()),
-				follow(kv(n.Vault())), []string{string(n) + ".notice.>", n.Dead("notice")}),
+				follow(kv(n.Vault())), []string{string(n) + ".notice.>", n.Dead("notice")},
+				bucket(n.Pauses()), follow(kv(n.Pauses())), bucket(n.Windows()), follow(kv(n.Windows())),
+				api("STREAM.INFO", kv(n.Pauses()), kv(n.Windows()))),
 			DenyPublish: deny,
 		},
 		RoleMigrate: {

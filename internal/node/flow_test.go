@@ -359,7 +359,6 @@ func TestBadInput(t *testing.T) {
 		"no such grant":        {"RequestRefresh", `{"link_id":"` + id.String() + `"}`, "not_found", "authorize"},
 		"bad command id":       {"DisableLink", `{"command_id":"7"}`, "invalid_argument", "UUID"},
 		"secret as number":     {"ReplaceClientSecret", `{"link_id":"` + id.String() + `","client_secret":12345678}`, "invalid_argument", "a secret is"},
-		"empty scopes":         {"UpdateOutgoingLink", `{"link_id":"` + id.String() + `","scopes":[]}`, "invalid_argument", "scopes are missing"},
 		"not for our key":      {"ReplaceClientSecret", `{"link_id":"` + id.String() + `","client_secret":{"from":"XAB","ciphertext":"AAAA"}}`, "invalid_argument", "does not open"},
 	} {
 		t.Run(name, func(t *testing.T) {
