@@ -34,6 +34,7 @@ type Provider struct {
 	AuthorizationEndpoint string                  `yaml:"authorization_endpoint" json:"authorization_endpoint,omitempty"`
 	TokenEndpoint         string                  `yaml:"token_endpoint" json:"token_endpoint,omitempty"`
 	RevocationEndpoint    string                  `yaml:"revocation_endpoint" json:"revocation_endpoint,omitempty"`
+	Revocation            string                  `yaml:"revocation" json:"revocation,omitempty"`                                                       // what revoking a token ends: "project" is the user's whole access; "" is the grant
 	DeviceEndpoint        string                  `yaml:"device_authorization_endpoint" json:"device_authorization_endpoint,omitempty"`                 // RFC 8628
 	PushEndpoint          string                  `yaml:"pushed_authorization_request_endpoint" json:"pushed_authorization_request_endpoint,omitempty"` // RFC 9126
 	Issuer                string                  `yaml:"issuer" json:"issuer,omitempty"`
@@ -79,7 +80,8 @@ type Rotation struct {
 
 // Lifetimes are what a provider documents and does not always say.
 type Lifetimes struct {
-	Access      time.Duration `yaml:"access" json:"access,omitempty"`             // assumed when an answer has no expires_in
-	RefreshIdle time.Duration `yaml:"refresh_idle" json:"refresh_idle,omitempty"` // an unused refresh token dies after this
-	Refresh     time.Duration `yaml:"refresh" json:"refresh,omitempty"`           // any refresh token dies after this
+	Access       time.Duration `yaml:"access" json:"access,omitempty"`               // assumed when an answer has no expires_in
+	RefreshIdle  time.Duration `yaml:"refresh_idle" json:"refresh_idle,omitempty"`   // an unused refresh token dies after this
+	Refresh      time.Duration `yaml:"refresh" json:"refresh,omitempty"`             // any refresh token dies after this
+	RefreshFixed bool          `yaml:"refresh_fixed" json:"refresh_fixed,omitempty"` // refresh counts from the consent: a refresh does not move the end
 }

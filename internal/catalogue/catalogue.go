@@ -68,6 +68,8 @@ func check(p provider.Provider) []string {
 		problems = append(problems, preset(p)...)
 	}
 	require(p.TokenRequest == "" || p.TokenRequest == "json", `token_request must be "json" or absent`)
+	require(p.Revocation == "" || p.Revocation == "project", `revocation must be "project" or absent`)
+	require(!p.Lifetimes.RefreshFixed || p.Lifetimes.Refresh > 0, "lifetimes.refresh_fixed belongs to lifetimes.refresh")
 	require(slices.Contains([]provider.RotationKind{provider.Stable, provider.Grace, provider.Strict, provider.Unknown}, p.Rotation.Kind),
 		"rotation.kind must be stable, grace, strict or unknown")
 	require(p.Rotation.Kind == provider.Grace == (p.Rotation.Grace > 0), "rotation.grace belongs to kind grace, and is positive")

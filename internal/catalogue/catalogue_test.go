@@ -20,7 +20,7 @@ func TestLoad(t *testing.T) {
 	for _, p := range c.All() {
 		keys = append(keys, p.Key)
 	}
-	want := "atlassian box custom dropbox github gitlab google hubspot linkedin microsoft notion salesforce slack xero zoom"
+	want := "atlassian box custom dropbox github gitlab google hubspot linkedin microsoft notion quickbooks salesforce slack xero zoho zoom"
 	if got := strings.Join(keys, " "); got != want {
 		t.Errorf("providers = %s\n      want %s", got, want)
 	}
@@ -78,6 +78,8 @@ func TestParseRefuses(t *testing.T) {
 		"a param of the protocol":   {"redirect: {}", "redirect: {}\n  authorization_params: {state: x}", "state"},
 		"an unknown auth style":     {"auth_style: body", "auth_style: header", "auth_style"},
 		"an unknown request format": {"redirect: {}", "redirect: {}\n  token_request: xml", "token_request"},
+		"an unknown revocation":     {"redirect: {}", "redirect: {}\n  revocation: world", "revocation"},
+		"a fixed end without one":   {"redirect: {}", "redirect: {}\n  lifetimes: {refresh_fixed: true}", "refresh_fixed"},
 		"the same entry twice":      {"- key: acme", good[1:] + "- key: acme", "twice"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -107,9 +107,13 @@ func config(r provider.Registration) *oauth2.Config {
 	}
 }
 
-// AuthorizationURL is where a person gives consent, with PKCE S256 (RFC 7636).
+// AuthorizationURL is where a person gives consent, with PKCE S256 (RFC 7636)
+// unless the provider takes no part in it: some refuse parameters they do not know.
 func (c *Client) AuthorizationURL(r provider.Registration, state, verifier string) string {
-	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(verifier)}
+	var options []oauth2.AuthCodeOption
+	if !r.Provider.NoPKCE {
+		options = append(options, oauth2.S256ChallengeOption(verifier))
+	}
 	for k, v := range r.AuthorizationParams {
 		options = append(options, oauth2.SetAuthURLParam(k, v))
 	}
@@ -122,8 +126,12 @@ func (c *Client) AuthorizationURL(r provider.Registration, state, verifier strin
 
 // Exchange sends an authorization code, once (RFC 6749 section 4.1.3).
 func (c *Client) Exchange(ctx context.Context, r provider.Registration, code, verifier domain.Secret) answer.Answer {
+	var options []oauth2.AuthCodeOption
+	if !r.Provider.NoPKCE {
+		options = append(options, oauth2.VerifierOption(verifier.Reveal()))
+	}
 	return c.request(ctx, r, &exchange{}, func(ctx context.Context) (*oauth2.Token, error) {
-		return config(r).Exchange(ctx, code.Reveal(), oauth2.VerifierOption(verifier.Reveal()))
+		return config(r).Exchange(ctx, code.Reveal(), options...)
 	})
 }
 
@@ -133,7 +141,7 @@ func (c *Client) Exchange(ctx context.Context, r provider.Registration, code, ve
 // error keeps the request back. A complete successful answer goes to keep before
 // anybody tries to read it.
 func (c *Client) Refresh(ctx context.Context, r provider.Registration, refreshToken domain.Secret, guard func() error, keep func(answer.Raw) error) answer.Answer {
-	return c.request(ctx, r, &exchange{guard: guard, keep: keep}, renewing(r, refreshToken))
+	return c.request(ctx, r, &exchange{guard: guard, keep: keep, renews: true}, renewing(r, refreshToken))
 }
 
 // request sends a token request with whatever proves the client.
@@ -153,7 +161,7 @@ func (c *Client) request(ctx context.Context, r provider.Registration, t *exchan
 // Read reads an answer that was kept, as Refresh would have. It needs no secret
 // of the client's, which may be another by now.
 func (c *Client) Read(r provider.Registration, raw answer.Raw) answer.Answer {
-	return c.send(context.Background(), r, &exchange{transport: replay(raw)}, renewing(r, domain.NewSecret("kept")))
+	return c.send(context.Background(), r, &exchange{transport: replay(raw), renews: true}, renewing(r, domain.NewSecret("kept")))
 }
 
 func renewing(r provider.Registration, token domain.Secret) func(context.Context) (*oauth2.Token, error) {

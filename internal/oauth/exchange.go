@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"mime"
 	"net/http"
 	"net/http/httptrace"
@@ -20,7 +19,6 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"outlink/domain"
 	"outlink/domain/answer"
 	"outlink/domain/provider"
 )
@@ -39,12 +37,14 @@ type exchange struct {
 	keep      func(answer.Raw) error // nil: the answer is not kept
 	profile   provider.Provider
 	params    url.Values // set in the form that the library made
+	renews    bool       // a token that is there already, not a new consent
 
 	refused    error // by the guard
 	wrote      atomic.Bool
 	status     int
 	retryAfter time.Duration
 	body       map[string]json.RawMessage // of a complete answer that is a JSON object
+	issued     bool                       // there is an access token in it
 	complete   bool
 	problem    string
 	failed     error // of the transport
@@ -82,31 +82,12 @@ func (e *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	e.body = object(raw, res.Header.Get("Content-Type"))
 	if e.body != nil {
 		normalise(e.body)
+		e.unwrap()
 		raw, _ = json.Marshal(e.body)
 	}
 	res.Header = http.Header{"Content-Type": {"application/json"}}
 	res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(raw)), int64(len(raw))
 	return res, nil
-}
-
-// amended sets parameters for which the library has no place.
-func (e *exchange) amended(req *http.Request) (*http.Request, error) {
-	if len(e.params) == 0 {
-		return req, nil
-	}
-	body, err := io.ReadAll(req.Body)
-	_ = req.Body.Close()
-	if err != nil {
-		return nil, err
-	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return nil, errors.New("the request is no form")
-	}
-	maps.Copy(form, e.params)
-	encoded := form.Encode()
-	req.Body, req.ContentLength = io.NopCloser(strings.NewReader(encoded)), int64(len(encoded))
-	return req, nil
 }
 
 // traced asks the guard when the connection stands, and notes whether a byte of
@@ -127,7 +108,7 @@ func (e *exchange) traced(req *http.Request) *http.Request {
 
 // answer puts what happened into its class.
 func (e *exchange) answer(token *oauth2.Token, err error) answer.Answer {
-	a := answer.Answer{HTTPStatus: e.status, RetryAfter: e.retryAfter, Code: answer.KnownCode(e.code()), Problem: e.problem}
+	a := answer.Answer{HTTPStatus: e.status, RetryAfter: e.retryAfter, Code: e.knownCode(), Problem: e.problem}
 	switch {
 	case e.refused != nil:
 		a.Class, a.Problem = answer.NotSent, e.refused.Error()
@@ -146,7 +127,7 @@ func (e *exchange) answer(token *oauth2.Token, err error) answer.Answer {
 	case err != nil || token == nil:
 		a.Class, a.Problem = answer.Unreadable, "the answer is successful and cannot be read"
 	default:
-		a.Class, a.Token, a.Problem = e.token(token)
+		a.Class, a.Token, a.Problem = e.token(token.AccessToken)
 	}
 	return a
 }
@@ -159,35 +140,6 @@ func (e *exchange) class() answer.Class {
 		return answer.RateLimited
 	}
 	return answer.Classify(e.status, e.code(), e.profile.Errors)
-}
-
-func (e *exchange) code() string {
-	var code string
-	_ = json.Unmarshal(e.body["error"], &code) // anything else is no code
-	return code
-}
-
-func (e *exchange) token(t *oauth2.Token) (answer.Class, *answer.Token, string) {
-	switch {
-	case !printable(t.AccessToken) || !printable(t.RefreshToken):
-		return answer.Unreadable, nil, "the token has characters that RFC 6749 does not allow"
-	case t.TokenType != "" && !strings.EqualFold(t.TokenType, "bearer"):
-		return answer.Unreadable, nil, "the token type is not Bearer"
-	}
-	var scope string
-	_ = json.Unmarshal(e.body["scope"], &scope)
-	issued := &answer.Token{
-		AccessToken: domain.NewSecret(t.AccessToken), TokenType: "Bearer",
-		Lifetime:             seconds(e.body["expires_in"]),
-		RefreshTokenLifetime: max(seconds(e.body["refresh_token_expires_in"]), seconds(e.body["x_refresh_token_expires_in"])),
-	}
-	if _, ok := e.body["refresh_token"]; ok && t.RefreshToken != "" {
-		issued.RefreshToken = domain.NewSecret(t.RefreshToken)
-	}
-	if scope != "" {
-		issued.Scopes = strings.FieldsFunc(scope, func(r rune) bool { return r == ' ' || r == ',' })
-	}
-	return answer.Issued, issued, e.problem
 }
 
 // printable checks the characters of a token (RFC 6749 appendix A.12).

@@ -31,12 +31,12 @@ func (c *Client) ask(ctx context.Context, r provider.Registration, endpoint stri
 	if err != nil {
 		return nil, answer.Answer{Class: answer.Ambiguous, Problem: "the answer did not come completely"}
 	}
-	e := exchange{body: object(raw, "")}
+	e := exchange{body: object(raw, ""), profile: r.Provider}
 	if res.StatusCode/100 == 2 && e.code() == "" {
 		return e.body, answer.Answer{Class: answer.Issued, HTTPStatus: res.StatusCode}
 	}
 	return nil, answer.Answer{
-		Class: answer.Classify(res.StatusCode, e.code(), r.Provider.Errors), HTTPStatus: res.StatusCode, Code: answer.KnownCode(e.code()),
+		Class: answer.Classify(res.StatusCode, e.code(), r.Provider.Errors), HTTPStatus: res.StatusCode, Code: e.knownCode(),
 		RetryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()),
 		Problem:    fmt.Sprintf("the provider's endpoint answered with status %d", res.StatusCode),
 	}
