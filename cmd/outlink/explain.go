@@ -101,6 +101,9 @@ func tryWords(t grant.Try) string {
 	if t.HTTPStatus != 0 {
 		words = append(words, fmt.Sprintf("status %d", t.HTTPStatus))
 	}
+	if t.Problem != "" {
+		words = append(words, t.Problem)
+	}
 	if t.Unknown > 0 {
 		words = append(words, fmt.Sprintf("%d of %d requests without an answer", t.Unknown, t.Requests))
 	}

@@ -51,6 +51,8 @@ type Answer struct {
 	Code       string        // the OAuth error code when it is a known one, else ""; safe to log
 	Problem    string        // what went wrong in Outlink's own words; safe to log
 	RetryAfter time.Duration // as the provider asked, 0 if it did not
+	Blocked    bool          // not sent, and no retry helps: the endpoint's certificate or address is not acceptable
+	Skew       time.Duration // how far the provider's clock is ahead of this node's, by its Date header; 0 when unknown
 	Requests   int           // token requests that reached the wire
 	Unknown    int           // of these, requests whose outcome nobody knows
 }

@@ -28,6 +28,7 @@ type Try struct {
 	HTTPStatus   int       `json:"http_status,omitempty"`
 	Requests     int       `json:"requests,omitempty"`
 	Unknown      int       `json:"unknown,omitempty"`
+	Problem      string    `json:"problem,omitempty"`
 	Late         bool      `json:"late,omitempty"` // its token came after somebody else had taken over
 }
 
@@ -82,6 +83,7 @@ func Tries(history []Past) []Try {
 		case RefreshDeferred:
 			t := end(e.Attempt, p, OutcomeDeferred)
 			t.Reason, t.ProviderCode, t.HTTPStatus, t.Requests, t.Unknown = string(e.Reason), e.ProviderCode, e.HTTPStatus, e.Requests, e.Unknown
+			t.Problem = e.Problem
 		case RefreshUnreadable:
 			t := end(e.Attempt, p, OutcomeUnreadable)
 			t.Reason, t.HTTPStatus = e.Problem, e.HTTPStatus

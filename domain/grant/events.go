@@ -142,6 +142,8 @@ type RefreshDeferred struct {
 	HTTPStatus   int         `json:"http_status,omitempty"`
 	Requests     int         `json:"requests"`          // token requests that this attempt sent
 	Unknown      int         `json:"unknown,omitempty"` // of these, requests that nobody knows the outcome of
+	Problem      string      `json:"problem,omitempty"` // in Outlink's own words
+	Stale        bool        `json:"stale,omitempty"`   // the access token ended a quarter of an hour ago or more
 	RetryAt      time.Time   `json:"retry_at"`
 	At           time.Time   `json:"at"`
 }

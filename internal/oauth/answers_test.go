@@ -3,6 +3,8 @@ package oauth_test
 import (
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -304,6 +306,37 @@ func TestTooManyByRotation(t *testing.T) {
 		got := oauth.New(oauth.Options{Loopback: true}).Refresh(t.Context(), r, domain.NewSecret("rt"), func() error { return nil }, func(answer.Raw) error { return nil })
 		if got.Class != want {
 			t.Errorf("%s: %s, want %s", kind, got.Class, want)
+		}
+	}
+}
+
+// The clock of the provider is compared with this node's.
+func TestSkew(t *testing.T) {
+	for date, want := range map[string]time.Duration{
+		time.Now().Add(10 * time.Minute).UTC().Format(http.TimeFormat): 10 * time.Minute, "yesterday": 0,
+	} {
+		endpoint, _ := server(t, says(400, `{"error":"invalid_grant"}`, "Date", date))
+		got := oauth.New(oauth.Options{Loopback: true}).Refresh(t.Context(), at(endpoint), domain.NewSecret("rt"), func() error { return nil }, func(answer.Raw) error { return nil })
+		if (got.Skew - want).Abs() > 5*time.Second {
+			t.Errorf("Date %q: %s", date, got.Skew)
+		}
+	}
+}
+
+// An address that is not allowed, and a certificate that is not valid, are told
+// apart from a network that fails.
+func TestBlocked(t *testing.T) {
+	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
+	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0)
+	t.Cleanup(untrusted.Close)
+	for endpoint, tt := range map[string]struct {
+		loopback, want bool
+	}{
+		untrusted.URL: {true, true}, "https://127.0.0.1:1/token": {false, true}, "http://127.0.0.1:1/token": {true, false},
+	} {
+		got := oauth.New(oauth.Options{Loopback: tt.loopback}).Refresh(t.Context(), at(endpoint), domain.NewSecret("rt"), func() error { return nil }, func(answer.Raw) error { return nil })
+		if got.Class != answer.NotSent || got.Blocked != tt.want {
+			t.Errorf("%s: %+v", endpoint, got)
 		}
 	}
 }

@@ -229,13 +229,23 @@ func (c *Client) Revoke(ctx context.Context, r provider.Registration, token doma
 	return nil
 }
 
+// blocked reports whether a connection was refused for what the endpoint is.
+func blocked(err error) bool {
+	var cert *tls.CertificateVerificationError
+	return prohibited(err) || errors.As(err, &cert)
+}
+
+func prohibited(err error) bool {
+	return errors.Is(err, ssrf.ErrProhibitedIP) || errors.Is(err, ssrf.ErrProhibitedNetwork) || errors.Is(err, ssrf.ErrProhibitedPort)
+}
+
 // unsent says in our own words why no connection came about. A library's error
 // text may hold an address, never a secret, and is still not passed on.
 func unsent(err error) string {
 	var dns *net.DNSError
 	var cert *tls.CertificateVerificationError
 	switch {
-	case errors.Is(err, ssrf.ErrProhibitedIP), errors.Is(err, ssrf.ErrProhibitedNetwork), errors.Is(err, ssrf.ErrProhibitedPort):
+	case prohibited(err):
 		return "the token endpoint has an address that is not allowed"
 	case errors.As(err, &dns):
 		return "the token endpoint's host name does not resolve"

@@ -43,6 +43,7 @@ type exchange struct {
 	wrote      atomic.Bool
 	status     int
 	retryAfter time.Duration
+	skew       time.Duration
 	body       map[string]json.RawMessage // of a complete answer that is a JSON object
 	issued     bool                       // there is an access token in it
 	complete   bool
@@ -70,6 +71,7 @@ func (e *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, errors.New("the answer was cut")
 	}
 	e.status, e.complete = res.StatusCode, true
+	e.skew = skew(res.Header.Get("Date"), time.Now())
 	e.retryAfter = retryAfter(res.Header.Get("Retry-After"), time.Now())
 	if e.status/100 == 2 && e.keep != nil {
 		if err := e.keep(answer.Raw{Status: e.status, ContentType: res.Header.Get("Content-Type"), Body: raw}); err != nil {
@@ -108,12 +110,12 @@ func (e *exchange) traced(req *http.Request) *http.Request {
 
 // answer puts what happened into its class.
 func (e *exchange) answer(token *oauth2.Token, err error) answer.Answer {
-	a := answer.Answer{HTTPStatus: e.status, RetryAfter: e.retryAfter, Code: e.knownCode(), Problem: e.problem}
+	a := answer.Answer{HTTPStatus: e.status, RetryAfter: e.retryAfter, Skew: e.skew, Code: e.knownCode(), Problem: e.problem}
 	switch {
 	case e.refused != nil:
 		a.Class, a.Problem = answer.NotSent, e.refused.Error()
 	case !e.complete && !e.wrote.Load():
-		a.Class, a.Problem = answer.NotSent, unsent(e.failed)
+		a.Class, a.Problem, a.Blocked = answer.NotSent, unsent(e.failed), blocked(e.failed)
 	case !e.complete:
 		a.Class, a.Problem = answer.Ambiguous, "the answer did not come completely"
 		if errors.Is(e.failed, context.DeadlineExceeded) {
@@ -205,6 +207,15 @@ func seconds(raw json.RawMessage) time.Duration {
 		return maxLife
 	}
 	return time.Duration(f) * time.Second
+}
+
+// skew compares the Date header (RFC 9110 section 6.6.1) with this node's clock.
+func skew(date string, now time.Time) time.Duration {
+	t, err := http.ParseTime(date)
+	if err != nil {
+		return 0
+	}
+	return t.Sub(now)
 }
 
 // retryAfter reads the header in both of its forms (RFC 9110 section 10.2.3), at

@@ -18,6 +18,7 @@ type Kind string
 const (
 	ReauthorizationRequired Kind = "reauthorization_required" // a person's consent is needed
 	ReauthorizationDueSoon  Kind = "reauthorization_due_soon" // it will be, on a day that is known
+	TokenStale              Kind = "token_stale"              // the access token ended a quarter of an hour ago, and no new one comes
 	RefreshStalled          Kind = "refresh_stalled"          // a grant's refreshes have failed for a day
 	AnswerUnreadable        Kind = "answer_unreadable"        // an answer is kept that a person must look at
 	ReauthorizationHeld     Kind = "reauthorization_held"     // so many grants are refused at once that no person is asked for
@@ -58,6 +59,9 @@ func of(r domain.Record) (n Notice, ok bool, err error) {
 		n.Kind, n.Reason, n.ProviderCode = ReauthorizationRequired, string(e.Reason), e.ProviderCode
 	case grant.ReauthorizationDueSoon:
 		n.Kind, n.EndsAt = ReauthorizationDueSoon, e.EndsAt
+	case grant.RefreshDeferred:
+		n.Kind, n.Reason, n.ProviderCode = TokenStale, string(e.Reason), e.ProviderCode
+		return n, e.Stale, nil
 	case grant.RefreshStalled:
 		n.Kind, n.Reason = RefreshStalled, string(e.Last)
 	case grant.RefreshUnreadable:

@@ -47,11 +47,33 @@ func (w *Worker) Handle(ctx context.Context, r domain.Record) error {
 	if err := w.describe(ctx, &n); err != nil {
 		return err
 	}
+	if n.Kind == TokenStale {
+		if ok, err := w.stale(ctx, &n); !ok || err != nil {
+			return err
+		}
+	}
 	n, send, err := w.enter(ctx, n)
 	if err != nil || !send {
 		return err
 	}
 	return w.Publish(ctx, n)
+}
+
+// staleNews is how long after its first time a stale token is news: as long as
+// the stream of notices knows a repeat by its id.
+const staleNews = 75 * time.Minute
+
+// stale reports whether a token is stale still, and was not long ago: each failed
+// try says so again, and all of them for one token are one notice.
+func (w *Worker) stale(ctx context.Context, n *Notice) (bool, error) {
+	g, err := w.Grants.Load(ctx, domain.Key{Link: n.Link, Grant: n.Grant})
+	c := g.State.Credential
+	if err != nil || c == nil {
+		return false, err
+	}
+	n.ID = uuid.NewSHA1(n.Grant, fmt.Appendf(nil, "stale %d", c.Generation))
+	ago := n.At.Sub(c.ExpiresAt)
+	return ago > 0 && ago < staleNews, nil
 }
 
 // describe adds what a person knows the link and the grant by.

@@ -237,3 +237,29 @@ func TestUndecodable(t *testing.T) {
 		t.Error("passed over")
 	}
 }
+
+// A token that ended a while ago and is still being renewed is one notice, however
+// many tries fail.
+func TestStaleToken(t *testing.T) {
+	w := newWorld()
+	w.Grants = held[grant.State, grant.Event]{grant.State{
+		Version: 3, Subject: "anna", Generation: 2, Failures: 3, Credential: &grant.TokenIssued{Generation: 2, ExpiresAt: noon.Add(-20 * time.Minute), Refreshable: true},
+	}}
+	r := w.ofGrant(grant.RefreshDeferred{Reason: grant.Transient, Stale: true})
+	again := w.ofGrant(grant.RefreshDeferred{Reason: grant.Transient, Stale: true})
+	again.Grant = r.Grant
+	late := again
+	late.Time = noon.Add(2 * time.Hour)
+	for _, r := range []domain.Record{r, again, late} {
+		if err := w.Handle(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ids := map[uuid.UUID]bool{}
+	for _, n := range w.sent {
+		ids[n.ID] = true
+	}
+	if len(ids) != 1 || len(w.sent) != 2 || w.sent[0].Kind != notify.TokenStale { // a repeat has the same id
+		t.Errorf("told: %+v", w.sent)
+	}
+}

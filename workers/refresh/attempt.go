@@ -153,6 +153,7 @@ func (a attempt) send(ctx context.Context, token domain.Secret, done leave) answ
 		began := time.Now()
 		ans := a.Endpoint.Refresh(ctx, a.registration, token, a.guard, a.keep)
 		done(forGate(ans), ans.RetryAfter)
+		a.alarm(ans)
 		ans.Requests, ans.Unknown = ans.Requests+sum.Requests, sum.Unknown
 		if ans.Class != answer.Ambiguous {
 			return stillUnknown(ans)

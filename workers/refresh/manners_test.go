@@ -1,13 +1,20 @@
 package refresh_test
 
 import (
+	"bytes"
+	"context"
+	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
+	"outlink/domain"
 	"outlink/domain/answer"
+	"outlink/domain/grant"
 	"outlink/domain/provider"
 	"outlink/workers/pace"
+	"outlink/workers/refresh"
 )
 
 // A provider that says when to come back is asked once, even where an ambiguous
@@ -109,3 +116,75 @@ func TestMassRefusal(t *testing.T) {
 		}
 	}
 }
+
+// A clock that is far off and a certificate that is not valid are logged once for
+// a host, and the second stands in the grant's history.
+func TestAlarms(t *testing.T) {
+	for says, answers := range map[string]func(w *world){
+		"apart": func(w *world) {
+			w.op.answer = func(rw http.ResponseWriter) bool {
+				rw.Header().Set("Date", time.Now().Add(5*time.Minute).UTC().Format(http.TimeFormat))
+				rw.WriteHeader(http.StatusTooManyRequests)
+				return true
+			}
+		},
+		"certificate": func(w *world) {
+			for _, worker := range w.workers {
+				worker.Endpoint = blocked{worker.Endpoint}
+			}
+		},
+	} {
+		w := newWorld(t, 1, 3)
+		var log bytes.Buffer
+		w.workers[0].Log = slog.New(slog.NewTextHandler(&log, nil))
+		answers(w)
+		for _, key := range w.grants {
+			if err := w.workers[0].Handle(t.Context(), key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		alarms := 0
+		for line := range strings.Lines(log.String()) {
+			if strings.Contains(line, says) && !strings.Contains(line, "msg=refresh") {
+				alarms++
+			}
+		}
+		if alarms != 1 {
+			t.Errorf("%d alarms of %q:\n%s", alarms, says, log.String())
+		}
+	}
+}
+
+type blocked struct{ refresh.TokenEndpoint }
+
+func (blocked) Refresh(context.Context, provider.Registration, domain.Secret, func() error, func(answer.Raw) error) answer.Answer {
+	return answer.Answer{Class: answer.NotSent, SentAt: time.Now(), Blocked: true, Problem: "the token endpoint's certificate is not valid"}
+}
+
+// A failed try says why in its own words, and whether the token ended a while ago.
+func TestDeferredSaysWhy(t *testing.T) {
+	onStrictServer(t, 1, func(s scene) {
+		s.settles()
+		for range 12 {
+			time.Sleep(max(time.Second, time.Until(s.state().DueAt())))
+			s.renew(0, onTheWire{What: "access_denied"})
+		}
+		time.Sleep(time.Until(s.state().Credential.ExpiresAt) + staleBy)
+		s.renew(0, onTheWire{What: "access_denied"})
+		var last grant.RefreshDeferred
+		fresh := 0
+		for _, e := range s.history() {
+			if e, ok := e.(grant.RefreshDeferred); ok {
+				last = e
+				if !e.Stale {
+					fresh++
+				}
+			}
+		}
+		if !last.Stale || fresh == 0 || last.Problem == "" {
+			t.Errorf("the last failure is %+v; %d before were not stale", last, fresh)
+		}
+	})
+}
+
+const staleBy = 16 * time.Minute

@@ -222,7 +222,7 @@ func (a attempt) deferUntil(ctx context.Context, ans answer.Answer, why grant.De
 	now := a.Commands.Now()
 	out, err := a.Commands.RecordRefreshDeferred(ctx, a.key, a.header, grant.RefreshDeferred{
 		Attempt: a.id, Reason: why, ProviderCode: ans.Code, HTTPStatus: ans.HTTPStatus,
-		Requests: ans.Requests, Unknown: ans.Unknown, RetryAt: now.Add(wait), At: now,
+		Requests: ans.Requests, Unknown: ans.Unknown, Problem: ans.Problem, Stale: a.stale(now), RetryAt: now.Add(wait), At: now,
 	})
 	if err != nil || len(out.Events) == 0 || a.state.FailingFor(now) < grant.StallsAfter {
 		return err

@@ -147,7 +147,7 @@ func (s *sim) service(p *process) *commands.Service {
 	return &commands.Service{
 		Links: view[link.State, link.Event]{p, &s.links}, Grants: view[grant.State, grant.Event]{p, &s.grants},
 		Vault: simVault{s, p}, Catalogue: all.With(custom), Now: now,
-		NewID: uuid.New, Spread: func() float64 { return 0.5 },
+		NewID: uuid.New, Spread: func() float64 { return 0.5 }, CheckSecret: func(link.AuthStyle, domain.Secret) error { return nil },
 	}
 }
 

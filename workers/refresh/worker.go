@@ -100,6 +100,7 @@ type Worker struct {
 	mu       sync.Mutex
 	inFlight map[uuid.UUID]bool      // attempts of this process
 	unsent   map[uuid.UUID]bool      // of this process, that sent nothing and may stand open in the log
+	alarmed  map[string]time.Time    // when a host's trouble was logged last
 	watched  map[uuid.UUID]time.Time // attempts of others: when they may be taken over, by this node's clock
 }
 
