@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -209,33 +208,12 @@ func decode(body []byte, into any) error {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {
-		return domain.Errorf(domain.InvalidArgument, "the command is not readable: %s", explain(err))
+		return domain.Errorf(domain.InvalidArgument, "the command is not readable: %s", domain.Unreadable(err))
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return domain.Errorf(domain.InvalidArgument, "the command is not readable: there is more after the JSON object")
 	}
 	return nil
-}
-
-// explain says what is wrong with JSON without repeating it: it may hold a secret.
-func explain(err error) string {
-	var syntax *json.SyntaxError
-	var typ *json.UnmarshalTypeError
-	switch {
-	case errors.Is(err, io.EOF):
-		return "it is empty; send a JSON object"
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return "the JSON ends too early"
-	case errors.As(err, &syntax):
-		return fmt.Sprintf("malformed JSON at byte %d", syntax.Offset)
-	case errors.As(err, &typ):
-		return fmt.Sprintf("member %q must be a %s, not a JSON %s", typ.Field, typ.Type, typ.Value)
-	case strings.HasPrefix(err.Error(), "json: unknown field "):
-		return "unknown member " + strings.TrimPrefix(err.Error(), "json: unknown field ")
-	case strings.HasPrefix(err.Error(), "a secret is "):
-		return err.Error()
-	}
-	return "a member has a value that does not fit (ids are UUIDs, times are RFC 3339)"
 }
 
 // commandID peeks at the id, so that a repeat is answered before it is decoded.

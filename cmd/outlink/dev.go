@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -80,6 +81,7 @@ func (a *app) runDev(ctx context.Context, d devFlags) error {
 		return usage(err.Error())
 	}
 	log := a.logger()
+	slog.SetDefault(log) // the demo provider's library takes no other
 	demo, err := demoprovider.Start(ctx, demoprovider.Options{
 		Addr: d.provider, ClientID: demoClient, ClientSecret: secret, AccessTokenLifetime: d.tokenLife,
 		StateFile: filepath.Join(d.data, "demo-provider.json"), Log: log,

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"outlink/commands/client"
 	"outlink/domain"
@@ -138,6 +139,18 @@ func (a *app) events(records []domain.Record, filter eventFilter) error {
 	return nil
 }
 
+// resumed is the command line that was given, without where it began, and without
+// how to reach the server: that may hold a password.
+func resumed(cmd *cobra.Command) string {
+	line := cmd.CommandPath()
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed && f.Name != "after" {
+			line += fmt.Sprintf(" --%s=%q", f.Name, strings.Trim(f.Value.String(), "[]"))
+		}
+	})
+	return line
+}
+
 func (a *app) eventTail() *cobra.Command {
 	var name string
 	var after int64
@@ -155,7 +168,15 @@ func (a *app) eventTail() *cobra.Command {
 				}
 				from = head
 			}
-			return feed.FollowSubjects(ctx, subjects, from, func(_ context.Context, batch []domain.Record) error { return a.events(batch, filter) })
+			err := feed.FollowSubjects(ctx, subjects, from, func(_ context.Context, batch []domain.Record) error {
+				if err := a.events(batch, filter); err != nil {
+					return err
+				}
+				from = batch[len(batch)-1].Sequence
+				return nil
+			})
+			fmt.Fprintf(a.err, "to go on from here: %s --after %d\n", resumed(cmd), from)
+			return err
 		})
 	}}
 	filter.flags(c)

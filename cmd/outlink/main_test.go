@@ -47,6 +47,8 @@ type dev struct {
 	cmd *exec.Cmd
 	err printed
 	at  ready
+
+	ready string // the file that says so
 }
 
 // printed is what a process has printed so far.
@@ -71,6 +73,7 @@ func startDev(t *testing.T, dir string, flags ...string) *dev {
 	t.Helper()
 	d := &dev{t: t, dir: dir}
 	file := filepath.Join(t.TempDir(), "ready.json")
+	d.ready = file
 	d.cmd = binary(append([]string{"dev", "--data", dir, "--http", "127.0.0.1:0", "--nats", "127.0.0.1:0", "--provider", "127.0.0.1:0",
 		"--ready-file", file, "--token-lifetime", "2s"}, flags...)...)
 	d.cmd.Stderr = &d.err

@@ -79,7 +79,7 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 func (s *storage) handler(issuer string) (http.Handler, error) {
 	provider, err := op.NewProvider(&op.Config{
 		CryptoKey: s.cryptoKey(), CodeMethodS256: true, AuthMethodPost: true, GrantTypeRefreshToken: true,
-	}, s, op.StaticIssuer(issuer), op.WithAllowInsecure(), op.WithLogger(slog.New(slog.DiscardHandler)))
+	}, s, op.StaticIssuer(issuer), op.WithAllowInsecure())
 	if err != nil {
 		return nil, err
 	}

@@ -175,6 +175,39 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// An unknown client is told so in the words of RFC 6749 section 5.2, however it
+// says who it is.
+func TestUnknownClient(t *testing.T) {
+	p := start(t, options(t))
+	for name, grantType := range map[string]string{"refresh": "refresh_token", "code": "authorization_code"} {
+		for _, basic := range []bool{true, false} {
+			form := url.Values{"grant_type": {grantType}, "refresh_token": {"x"}, "code": {"x"}, "redirect_uri": {"http://localhost/oauth/callback/x"}}
+			if !basic {
+				form.Set("client_id", "nobody")
+				form.Set("client_secret", "s")
+			}
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.TokenEndpoint(), strings.NewReader(form.Encode()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			if basic {
+				r.SetBasicAuth("nobody", "s")
+			}
+			res, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(res.Body)
+			_ = res.Body.Close()
+			if grantType == "refresh_token" && (res.StatusCode != http.StatusUnauthorized || !strings.Contains(string(body), `"invalid_client"`)) || res.StatusCode >= 500 {
+				t.Errorf("%s, basic %t: %d %s", name, basic, res.StatusCode, body)
+			}
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
 func TestDeny(t *testing.T) {
 	o, back, c := options(t), newCallback(t), oauth.New(oauth.Options{Loopback: true})
 	r := registration(start(t, o), o, back.URL, link.Basic)

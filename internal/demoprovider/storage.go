@@ -292,14 +292,14 @@ func (s *storage) SignatureAlgorithms(context.Context) ([]jose.SignatureAlgorith
 
 func (s *storage) GetClientByClientID(_ context.Context, id string) (op.Client, error) {
 	if id != s.ClientID {
-		return nil, errUnknown
+		return nil, oidc.ErrInvalidClient().WithDescription("there is no such client")
 	}
 	return client{s.Options}, nil
 }
 
 func (s *storage) AuthorizeClientIDSecret(_ context.Context, id, secret string) error {
 	if id != s.ClientID || !s.ClientSecret.Equal(domain.NewSecret(secret)) {
-		return errUnknown
+		return oidc.ErrInvalidClient().WithDescription("there is no such client, or it has another secret")
 	}
 	return nil
 }

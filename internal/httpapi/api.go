@@ -6,6 +6,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -74,9 +75,14 @@ func (a *API) ready(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) command(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, commands.MaxSize+1))
-	if err != nil {
-		a.fail(w, domain.Errorf(domain.InvalidArgument, "the command did not arrive completely, or is too large: at most %d bytes are taken", commands.MaxSize))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, commands.MaxSize))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		a.failAs(w, http.StatusRequestEntityTooLarge, domain.Errorf(domain.InvalidArgument, "the command is too large: at most %d bytes are taken", commands.MaxSize))
+		return
+	case err != nil:
+		a.fail(w, domain.Errorf(domain.InvalidArgument, "the command did not arrive completely"))
 		return
 	}
 	out, err := a.Commands.Run(r.Context(), r.PathValue("command"), commands.Door{Traceparent: r.Header.Get("traceparent")}, body)
@@ -104,15 +110,20 @@ type Problem struct {
 }
 
 func (a *API) fail(w http.ResponseWriter, err error) {
+	a.failAs(w, domain.Public(err).Code.HTTPStatus(), err)
+}
+
+// failAs is fail where HTTP has a status for more than the code says.
+func (a *API) failAs(w http.ResponseWriter, status int, err error) {
 	public := domain.Public(err)
 	if public.Code == domain.Internal {
 		a.Log.Error("a request failed", "error", err)
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(public.Code.HTTPStatus())
+	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(Problem{
-		Type: "about:blank", Title: strings.ReplaceAll(string(public.Code), "_", " "), Status: public.Code.HTTPStatus(),
+		Type: "about:blank", Title: strings.ReplaceAll(string(public.Code), "_", " "), Status: status,
 		Detail: public.Message, Code: public.Code, More: public.Details,
 	})
 }

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
 
 	"outlink/domain"
 )
@@ -132,14 +135,19 @@ func (a *API) Register(mux Mux) {
 // query answers a route by its query.
 func (a *API) query(route Route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		raw, _ := json.Marshal(route.question(r)) // strings and numbers
+		question, err := route.question(r)
+		if err != nil {
+			a.fail(w, err)
+			return
+		}
+		raw, _ := json.Marshal(question) // strings and numbers
 		out, err := a.Queries.Run(r.Context(), route.Query, raw)
 		a.answer(w, out, err)
 	}
 }
 
-// question is what the query is asked; what is missing or no number is left out.
-func (r Route) question(from *http.Request) map[string]any {
+// question is what the query is asked; what is missing is left out.
+func (r Route) question(from *http.Request) (map[string]any, error) {
 	q := map[string]any{}
 	for _, p := range r.Params {
 		value := from.PathValue(p.Name)
@@ -149,13 +157,19 @@ func (r Route) question(from *http.Request) map[string]any {
 		if value == "" {
 			continue
 		}
-		if !p.Number {
-			q[p.InQuestion()] = value
-		} else if n, err := strconv.ParseInt(value, 10, 64); err == nil {
+		q[p.InQuestion()] = value
+		if p.Number {
+			n, err := strconv.ParseInt(value, 10, 64)
+			if err != nil || n < 0 {
+				return nil, domain.Errorf(domain.InvalidArgument, "%s %q is no number from 0 on", p.Name, clip(value))
+			}
 			q[p.InQuestion()] = n
 		}
+		if _, err := uuid.Parse(value); err != nil && strings.HasSuffix(p.InQuestion(), "_id") {
+			return nil, domain.Errorf(domain.InvalidArgument, "%s %q is no id (a UUID); the answer of GET /api/v1/links/NAME has a link's", p.Name, clip(value))
+		}
 	}
-	return q
+	return q, nil
 }
 
 // InQuestion is the parameter's name in the question.

@@ -77,7 +77,7 @@ func (s *server) tokenRequest(r micro.Request) (tokens.Request, error) {
 	}
 	var body TokenRequest
 	if body, err = decodeToken(r.Data()); err != nil {
-		return q, domain.Errorf(domain.InvalidArgument, "the token request is not readable: %v", err)
+		return q, domain.Errorf(domain.InvalidArgument, "the token request is not readable: %s", domain.Unreadable(err))
 	}
 	q.Subject, q.MinSequence, q.Purpose = body.Subject, body.MinSequence, body.Purpose
 	if q.Asked = body.MinTTL != ""; q.Asked {
@@ -95,7 +95,7 @@ func decodeToken(b []byte) (q TokenRequest, err error) {
 		return q, err
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return q, errors.New("there is more after the JSON object")
+		return q, domain.ErrTrailing
 	}
 	return q, nil
 }

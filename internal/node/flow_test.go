@@ -342,7 +342,10 @@ func TestBadInput(t *testing.T) {
 		"unknown command":      {"CreateLink", `{}`, "invalid_argument", "unknown command"},
 		"unknown member":       {"CreateOutgoingLink", `{"nmae":"x"}`, "invalid_argument", "nmae"},
 		"trailing data":        {"DisableLink", `{"link_id":"` + id.String() + `"}{}`, "invalid_argument", "more after"},
-		"wrong type":           {"DisableLink", `{"link_id":7}`, "invalid_argument", "not readable"},
+		"wrong type":           {"DisableLink", `{"link_id":7}`, "invalid_argument", `member "link_id" must be a string, not a number`},
+		"wrong type within":    {"CreateOutgoingLink", `{"name":7}`, "invalid_argument", `member "name" must be a string, not a number`},
+		"no object":            {"CreateOutgoingLink", `[1]`, "invalid_argument", "send a JSON object, not a list"},
+		"no id":                {"DisableLink", `{"link_id":"crm"}`, "invalid_argument", "ids are UUIDs"},
 		"too large":            {"CreateOutgoingLink", `{"name":"` + strings.Repeat("x", 70000) + `"}`, "invalid_argument", "at most 65536 bytes"},
 		"unknown provider":     {"CreateOutgoingLink", `{"name":"x","provider":"gogle"}`, "invalid_argument", "gogle"},
 		"custom, no endpoints": {"CreateOutgoingLink", `{` + valid + `}`, "invalid_argument", "authorization"},
@@ -378,7 +381,11 @@ func TestBadInput(t *testing.T) {
 			defer res.Body.Close()
 			var overHTTP struct{ Code, Detail string }
 			_ = json.NewDecoder(res.Body).Decode(&overHTTP)
-			if overHTTP.Code != tt.code || res.StatusCode != domain.Code(tt.code).HTTPStatus() || !strings.Contains(overHTTP.Detail, tt.says) {
+			status := domain.Code(tt.code).HTTPStatus()
+			if name == "too large" {
+				status = http.StatusRequestEntityTooLarge
+			}
+			if overHTTP.Code != tt.code || res.StatusCode != status || !strings.Contains(overHTTP.Detail, tt.says) {
 				t.Errorf("HTTP: %d %s %q, want %s with %q", res.StatusCode, overHTTP.Code, overHTTP.Detail, tt.code, tt.says)
 			}
 			t.Logf("%s: %s", overNATS.Code, overNATS.Message)

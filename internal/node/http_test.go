@@ -34,11 +34,17 @@ func TestHTTPQueries(t *testing.T) {
 		"/api/v1/links?expiring_within=soon":                                  "no duration",
 		"/api/v1/links?text=CR&provider=custom&status=active":                 id.String(),
 		"/api/v1/links?limit=501":                                             "between 1 and 500",
+		"/api/v1/links?limit=abc":                                             "is no number",
+		"/api/v1/links?limit=-1":                                              "is no number",
+		"/api/v1/links/crm":                                                   id.String(),
+		"/api/v1/links/crm/grants":                                            `\"crm\" is no id (a UUID)`,
+		"/api/v1/grants/crm/explanation":                                      "is no id (a UUID)",
 		"/api/v1/counts":                                                      `"total":1`,
 		"/api/v1/links/" + id.String():                                        `"healthy":1`,
 		"/api/v1/links/" + id.String() + "/grants":                            `"subject":"default"`,
 		"/api/v1/grants/" + grant.ID(id, "default").String() + "/explanation": `"outcome":"issued"`,
 		"/api/v1/grants/" + uuid.NewString() + "/explanation":                 "not in the read model",
+		"/api/v1/projections?of=all":                                          `"position":`,
 		"/api/v1/projections":                                                 `"projection":"activity"`,
 	} {
 		separator := "?"

@@ -80,7 +80,7 @@ func answer[Q, A any](run func(*Service, context.Context, Q) (A, error)) query {
 			dec := json.NewDecoder(bytes.NewReader(body))
 			dec.DisallowUnknownFields()
 			if err := dec.Decode(&q); err != nil {
-				return nil, domain.Errorf(domain.InvalidArgument, "the query is not readable: %v", err)
+				return nil, domain.Errorf(domain.InvalidArgument, "the query is not readable: %s", domain.Unreadable(err))
 			}
 		}
 		return run(s, ctx, q)
@@ -314,8 +314,9 @@ type ProjectionStatus struct{}
 // ProjectionState is a projection's place in the log.
 type ProjectionState struct {
 	projections.Position
-	Head uint64 `json:"head"` // of the log
-	Lag  uint64 `json:"lag"`  // events between the two, at most
+	Place uint64 `json:"position"` // in the log; sequence is the same
+	Head  uint64 `json:"head"`     // of the log
+	Lag   uint64 `json:"lag"`      // events between the two, at most
 }
 
 // ProjectionList is all projections.
@@ -332,7 +333,7 @@ func (s *Service) ProjectionStatus(ctx context.Context, _ ProjectionStatus) (Pro
 	positions, err := s.Read.Positions(ctx)
 	list := ProjectionList{Projections: []ProjectionState{}}
 	for _, p := range positions {
-		list.Projections = append(list.Projections, ProjectionState{Position: p, Head: head, Lag: head - min(p.Sequence, head)})
+		list.Projections = append(list.Projections, ProjectionState{Position: p, Place: p.Sequence, Head: head, Lag: head - min(p.Sequence, head)})
 	}
 	return list, err
 }

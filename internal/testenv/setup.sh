@@ -1,16 +1,20 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Go. As root on Debian it installs the
-# packages; elsewhere it says what the tests will not run. In CI what is missing
-# fails the tests themselves.
+# packages, and says which; elsewhere it says what the tests will not run. In CI
+# what is missing fails the tests themselves. Who names a database server in
+# OUTLINK_TEST_DATABASE_URL needs no PostgreSQL.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 missing=()
 command -v chromium >/dev/null || missing+=(chromium)
-command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+[[ -n ${OUTLINK_TEST_DATABASE_URL:-} ]] || command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+command -v node >/dev/null || missing+=(nodejs)
+command -v npm >/dev/null || missing+=(npm)
 
 if ((${#missing[@]})); then
   if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+    echo "installing: ${missing[*]}"
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
   else
