@@ -261,7 +261,7 @@ func (s *Service) credential(ctx context.Context, t NewToken, kept keptGrant, l 
 		}
 	}
 	e.ExpiresAt, e.ExpiryAssumed = expiry(t, p)
-	e.RefreshTokenExpiresAt = refreshTokenExpiry(t, kept, rotated)
+	e.RefreshTokenExpiresAt = refreshTokenExpiry(t, kept, rotated, p)
 	if e.Refreshable {
 		e.RefreshAt = refreshAt(e, p, s.Spread())
 	}
@@ -297,11 +297,13 @@ func expiry(t NewToken, p provider.Provider) (at time.Time, assumed bool) {
 	return t.ReceivedAt.Add(assumedLife), true
 }
 
-func refreshTokenExpiry(t NewToken, kept keptGrant, rotated bool) time.Time {
+// refreshTokenExpiry is the announced end, or that of the consent where a new
+// refresh token does not move it.
+func refreshTokenExpiry(t NewToken, kept keptGrant, rotated bool, p provider.Provider) time.Time {
 	if t.Token.RefreshTokenLifetime > 0 {
 		return t.ReceivedAt.Add(t.Token.RefreshTokenLifetime)
 	}
-	if c := kept.at.State.Credential; c != nil && !rotated && t.Cause == grant.ByRefresh {
+	if c := kept.at.State.Credential; c != nil && t.Cause == grant.ByRefresh && (!rotated || p.Lifetimes.RefreshFixed) {
 		return c.RefreshTokenExpiresAt
 	}
 	return time.Time{}

@@ -94,6 +94,7 @@ var noticeExamples = map[notify.Kind]notify.Notice{
 	notify.ReauthorizationRequired: {Grant: id, Subject: "default", Reason: string(grant.GrantInvalid), ProviderCode: "invalid_grant"},
 	notify.ReauthorizationDueSoon:  {Grant: id, Subject: "default", EndsAt: at.Add(14 * 24 * time.Hour)},
 	notify.ReauthorizationHeld:     {},
+	notify.TokenStale:              {Grant: id, Subject: "default", Reason: string(grant.Transient)},
 	notify.RefreshStalled:          {Grant: id, Subject: "default", Reason: string(grant.Transient)},
 	notify.AnswerUnreadable:        {Count: 6, Reason: "the answer is successful and cannot be read"},
 	notify.LinkDegraded:            {Reason: string(link.ClientRejected), ProviderCode: "invalid_client"},

@@ -122,10 +122,11 @@ func (a attempt) issued(ctx context.Context, ans answer.Answer) error {
 
 // revokeOrphan ends a refresh token that nobody will have. Without a new one in
 // the answer there is nothing to end: the access token ends by itself, and where
-// tokens stay the same, revoking one would take the new consent along.
+// tokens stay the same, or a revocation ends all of a user's consents, it would
+// take the new consent along.
 func (a attempt) revokeOrphan(ctx context.Context, t answer.Token) {
 	err := error(domain.Errorf(domain.FailedPrecondition, "the link has no revocation endpoint, or the answer no new refresh token"))
-	stays := a.registration.Provider.Rotation.Kind == provider.Stable
+	stays := a.registration.Provider.Rotation.Kind == provider.Stable || a.registration.Provider.Revocation == "project"
 	if a.registration.RevocationEndpoint != "" && !t.RefreshToken.IsZero() && !stays {
 		err = a.Endpoint.Revoke(ctx, a.registration, t.RefreshToken, "refresh_token")
 	}
