@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -49,6 +50,7 @@ type op struct {
 	refresh    string
 	refreshes  int
 	secrets    []string
+	odd        []func(w http.ResponseWriter, secret string) // answers to the next token requests
 }
 
 func newOP(t *testing.T, life int) *op {
@@ -94,6 +96,12 @@ func (o *op) token(w http.ResponseWriter, r *http.Request) {
 	default:
 		ok = ok && r.FormValue("refresh_token") == o.refresh
 		o.refreshes++
+	}
+	if len(o.odd) > 0 {
+		answer := o.odd[0]
+		o.odd = o.odd[1:]
+		answer(w, o.secret())
+		return
 	}
 	if !ok {
 		w.WriteHeader(http.StatusBadRequest)
@@ -273,7 +281,7 @@ func TestFlow(t *testing.T) {
 		t.Errorf("the list has %d links, %v", len(list.Links), err)
 	}
 	i.equalToRebuild()
-	i.noSecret(o)
+	i.noSecret(o.secrets, nil)
 }
 
 func (i *installation) equalToRebuild() {
@@ -297,18 +305,20 @@ func (i *installation) equalToRebuild() {
 	}
 }
 
-// noSecret looks for every secret that was used in all files, the log and the
-// answers over HTTP.
-func (i *installation) noSecret(o *op) {
+// noSecret looks for every secret that was used, plain or encoded, in all files,
+// the log, the answers over HTTP and what else was seen.
+func (i *installation) noSecret(used []string, more map[string][]byte) {
 	i.t.Helper()
-	secrets := append([]string{clientSecret}, o.secrets...)
-	seen := map[string][]byte{"log": i.log.b.Bytes()}
+	secrets := append([]string{clientSecret}, used...)
+	seen := map[string][]byte{}
+	maps.Copy(seen, more)
 	for _, path := range []string{"/api/v1/links", "/api/v1/providers", "/api/v1/projections"} {
 		_, body := browse(i.t, nil, i.node.URL()+path)
 		seen[path] = []byte(body)
 	}
 	i.stop()
 	i.nats.Stop()
+	seen["log"] = i.log.b.Bytes()
 	err := filepath.WalkDir(i.dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
 			seen[path], err = os.ReadFile(path)
@@ -323,8 +333,8 @@ func (i *installation) noSecret(o *op) {
 	}
 	for place, content := range seen {
 		for _, s := range secrets {
-			if bytes.Contains(content, []byte(s)) {
-				i.t.Errorf("%s holds the secret %.12s…", place, s)
+			if form := holds(content, s); form != "" {
+				i.t.Errorf("%s holds the secret %.12s… as %s", place, s, form)
 			}
 		}
 	}
