@@ -289,8 +289,9 @@ const betweenRejections = 30 * time.Second
 
 func (s State) requested(e RefreshRequested) State {
 	s.RequestedAt = e.At
-	if e.Resend {
+	if e.Resend && s.Unreadable != "" { // what that answer did, nobody knows
 		s.Unreadable = ""
+		s.Ambiguities++
 	}
 	if e.Rejected {
 		if calm := s.RejectedAt.Add(betweenRejections); calm.After(e.At) {

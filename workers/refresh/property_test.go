@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"outlink/commands"
+	"outlink/domain"
 	"outlink/domain/grant"
 	"outlink/domain/provider"
 	"outlink/internal/testenv/model"
@@ -34,17 +35,17 @@ var (
 	})
 	wires = rapid.Custom(func(t *rapid.T) onTheWire {
 		return onTheWire{
-			rapid.SampledFrom([]string{"", "", "slow", "refused", "cut before", "cut after", "busy", "busy after acting"}).Draw(t, "wire"),
+			rapid.SampledFrom([]string{"", "", "slow", "refused", "cut before", "cut after", "busy", "busy after acting", "page", "page after acting", "invalid_client", "access_denied"}).Draw(t, "wire"),
 			rapid.SampledFrom([]time.Duration{0, 0, time.Second, 30 * time.Second, 2 * time.Minute}).Draw(t, "slow"),
 		}
 	})
 	steps = rapid.Custom(func(t *rapid.T) step {
 		s := step{
-			Do:   rapid.SampledFrom([]string{"wake", "wake", "wake", "wake", "wait", "wait", "kill", "boot", "ask", "consent", "revoke at the provider", "suspend", "resume"}).Draw(t, "do"),
+			Do:   rapid.SampledFrom([]string{"wake", "wake", "wake", "wake", "wait", "wait", "kill", "boot", "ask", "consent", "revoke at the provider", "suspend", "resume", "disable", "enable", "keys away", "disk full", "disk has room"}).Draw(t, "do"),
 			Node: rapid.IntRange(0, simNodes-1).Draw(t, "node"),
 		}
 		switch s.Do {
-		case "wait":
+		case "wait", "keys away":
 			s.For = spans.Draw(t, "for")
 		case "wake":
 			s.Fates = rapid.MapOfN(rapid.IntRange(1, 30), fates, 0, 2).Draw(t, "fates")
@@ -71,7 +72,9 @@ func (s *sim) step(ctx context.Context, p step) {
 	case "ask":
 		_, _ = s.admin.RequestRefresh(ctx, commands.RequestRefresh{Header: commands.Header{CommandID: uuid.New()}, GrantRef: s.ref()})
 	case "consent":
-		_ = s.consent(ctx)
+		if l, err := s.admin.Links.Load(ctx, domain.Key{Link: s.key.Link}); err == nil && l.State.Usable(s.key.Link) == nil {
+			_ = s.consent(ctx)
+		}
 	case "revoke at the provider":
 		name := s.current()
 		s.op.Revoke(name)
@@ -80,6 +83,18 @@ func (s *sim) step(ctx context.Context, p step) {
 		s.mu.Unlock()
 	case "suspend":
 		_, _ = s.admin.SuspendGrant(ctx, commands.SuspendGrant{Header: commands.Header{CommandID: uuid.New()}, GrantRef: s.ref()})
+	case "disable":
+		_, _ = s.admin.DisableLink(ctx, commands.DisableLink{Header: commands.Header{CommandID: uuid.New()}, Link: s.key.Link})
+	case "enable":
+		_, _ = s.admin.EnableLink(ctx, commands.EnableLink{Header: commands.Header{CommandID: uuid.New()}, Link: s.key.Link})
+	case "keys away":
+		s.mu.Lock()
+		s.kmsAway = time.Now().Add(p.For)
+		s.mu.Unlock()
+	case "disk full", "disk has room":
+		n.mu.Lock()
+		n.full = p.Do == "disk full"
+		n.mu.Unlock()
 	case "resume":
 		_, _ = s.admin.ResumeGrant(ctx, commands.ResumeGrant{Header: commands.Header{CommandID: uuid.New()}, GrantRef: s.ref()})
 	}
@@ -100,6 +115,7 @@ func play(kind model.Kind, declared provider.Rotation, all []step) error {
 	}
 	s.work.Wait()
 	s.step(ctx, step{Do: "resume"})
+	s.step(ctx, step{Do: "enable"})
 	if err := s.settle(); err != nil {
 		return err
 	}
@@ -110,7 +126,8 @@ func play(kind model.Kind, declared provider.Rotation, all []step) error {
 func (s *sim) judge(kind model.Kind) error {
 	state, newest := s.state(), s.op.Generation(s.current())
 	stored := s.stored()
-	readable := s.op.Alive(s.current()) && s.op.Which(stored.RefreshToken.Reveal()) == newest
+	held := max(s.op.Which(stored.RefreshToken.Reveal()), s.op.Which(stored.Fallback.Reveal()))
+	readable := s.op.Alive(s.current()) && held == newest
 	switch {
 	case state.Reauthorize != "" && !s.excused():
 		return fmt.Errorf("reauthorization required (%s) although no answer was lost", state.Reauthorize)

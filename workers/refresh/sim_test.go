@@ -194,7 +194,7 @@ type fate struct {
 
 // onTheWire is what befalls one token request.
 type onTheWire struct {
-	What string // "", "refused", "cut before", "cut after", "busy", "busy after acting", "slow", or an error code
+	What string // "", "refused", "cut before", "cut after", "busy", "busy after acting", "page", "page after acting", "slow", or an error code
 	For  time.Duration
 }
 
@@ -537,12 +537,18 @@ func (e simEndpoint) Refresh(ctx context.Context, r provider.Registration, token
 		ans.SentAt, ans.Requests = sent, 1
 		return ans
 	}
+	if wire.What == "page" {
+		return e.page(r, sent, keep)
+	}
 	raw := e.ask("/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token.Reveal()}})
 	mine := e.p.responded(raw)
 	time.Sleep(min(wire.For, deadline))
 	e.p.point("acted")
 	if wire.What == "cut after" || wire.What == "busy after acting" || wire.For >= deadline || ctx.Err() != nil {
 		return lost
+	}
+	if wire.What == "page after acting" {
+		return e.page(r, sent, keep)
 	}
 	if raw.Status == http.StatusOK {
 		if keep(raw) == nil && mine != nil {
@@ -551,6 +557,15 @@ func (e simEndpoint) Refresh(ctx context.Context, r provider.Registration, token
 			e.p.mu.Unlock()
 		}
 	}
+	ans := client.Read(r, raw)
+	ans.SentAt, ans.Requests = sent, 1
+	return ans
+}
+
+// page is an answer that nobody can read.
+func (e simEndpoint) page(r provider.Registration, sent time.Time, keep func(answer.Raw) error) answer.Answer {
+	raw := answer.Raw{Status: http.StatusOK, ContentType: "text/html", Body: []byte("<html>we are back soon</html>")}
+	_ = keep(raw) // a full disk is no reason to read less
 	ans := client.Read(r, raw)
 	ans.SentAt, ans.Requests = sent, 1
 	return ans
@@ -585,7 +600,7 @@ func (p *process) responded(raw answer.Raw) *response {
 func (s *sim) settle() error {
 	s.work.Wait()
 	for _, n := range s.nodes {
-		n.fates, n.wire = nil, nil
+		n.fates, n.wire, n.full = nil, nil, false
 		if n.running() == nil {
 			n.boot()
 		}
@@ -595,12 +610,21 @@ func (s *sim) settle() error {
 		if s.settled() {
 			return nil
 		}
+		if s.state().Unreadable != "" { // a person says to ask again
+			s.resend()
+		}
 		time.Sleep(min(max(time.Until(s.next()), time.Second), replayEvery))
 		s.tick()
 	}
 	s.work.Wait()
 	b, _ := json.Marshal(s.state())
 	return fmt.Errorf("the grant does not settle, %d answers wait: %s", s.kept(), b)
+}
+
+func (s *sim) resend() {
+	_, _ = s.admin.RequestRefresh(context.Background(), commands.RequestRefresh{
+		Header: commands.Header{CommandID: uuid.New()}, GrantRef: s.ref(), Resend: true,
+	})
 }
 
 func (s *sim) settled() bool {
@@ -653,9 +677,24 @@ func (s *sim) kept() int {
 	defer s.mu.Unlock()
 	count := 0
 	for _, n := range s.nodes {
-		count += len(n.disk)
+		for _, b := range n.disk {
+			if !unread(b) {
+				count++
+			}
+		}
 	}
 	return count
+}
+
+// unread reports whether a record holds a page, which waits for a version that
+// reads it.
+func unread(record []byte) bool {
+	var r struct {
+		Sealed []byte `json:"sealed"`
+	}
+	var raw answer.Raw
+	_ = errors.Join(json.Unmarshal(record, &r), json.Unmarshal(r.Sealed, &raw)) // a record without an answer has none
+	return raw.ContentType == "text/html"
 }
 
 // excused reports whether the present consent may be lost: a person ended it, or
