@@ -1,12 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"outlink/commands"
 	"outlink/internal/testenv"
 	"outlink/internal/testenv/model"
 )
@@ -24,7 +26,7 @@ func TestNodeClient(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
 	want := strings.Join([]string{
-		"info outlink 13 commands",
+		fmt.Sprintf("info outlink %d commands", len(commands.Names())),
 		"created outlink.link.created.v1, again at the same sequence: true",
 		"imported outlink.grant.token_issued.v1",
 		"token Bearer generation 2, given: true",

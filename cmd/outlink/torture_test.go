@@ -323,15 +323,17 @@ var kinds = []model.Kind{model.Strict, model.Grace, model.Stable}
 // request that was in flight when its process stopped, and then it says so.
 func TestTorture(t *testing.T) {
 	grants, killing, frozen, outage, think := 60, 8*time.Second, time.Duration(0), 2*time.Second, 200*time.Millisecond
+	grace := time.Minute // with the race detector, on a busy machine, a process takes longer to come up than ten seconds
 	if *torture > 0 {
 		grants, killing, frozen, outage, think = 1000, *torture, 5*time.Minute, time.Minute, 40*time.Millisecond
+		grace = 10 * time.Second
 	}
 	for _, kind := range kinds {
 		t.Run(string(kind), func(t *testing.T) {
 			if *torture == 0 {
 				t.Parallel()
 			}
-			r := newRig(t, model.Options{Kind: kind, Lifetime: 5 * time.Second, Think: func() time.Duration { return rand.N(think) }}, grants)
+			r := newRig(t, model.Options{Kind: kind, Grace: grace, Lifetime: 5 * time.Second, Think: func() time.Duration { return rand.N(think) }}, grants)
 			r.torment(killing, frozen, outage, kind == model.Grace)
 			r.up()
 			n := r.inspect()
