@@ -54,11 +54,12 @@ func (f Feed) FollowSubjects(ctx context.Context, subjects []string, after uint6
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	consumer, err := f.JS.OrderedConsumer(ctx, f.Namespace.Events(), jetstream.OrderedConsumerConfig{
-		FilterSubjects: subjects, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1,
+		FilterSubjects: subjects, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1, InactiveThreshold: idle,
 	})
 	if err != nil {
 		return fmt.Errorf("read the log after %d: %w", after, unavailable(err))
 	}
+	defer f.release(ctx, consumer)
 	messages := make(chan jetstream.Msg, 2*batchEvents)
 	consuming, err := consumer.Consume(func(m jetstream.Msg) {
 		select {
@@ -134,8 +135,9 @@ func (f Feed) Head(ctx context.Context) (uint64, error) {
 // errDone ends reading where the history ends.
 var errDone = errors.New("done")
 
-// History delivers what is in the log on a subject (which may have wildcards)
-// at the time of the call, oldest first.
+// History delivers what is in the log on an aggregate's subject at the time of
+// the call, oldest first. It makes no consumer: nodes fold many short histories
+// at once, and a stream has a thousand consumers at most.
 func History(ctx context.Context, stream jetstream.Stream, subject string, handle func(domain.Record) error) error {
 	last, err := stream.GetLastMsgForSubject(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -144,31 +146,21 @@ func History(ctx context.Context, stream jetstream.Stream, subject string, handl
 	if err != nil {
 		return fmt.Errorf("read the history of %s: %w", subject, unavailable(err))
 	}
-	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}, DeliverPolicy: jetstream.DeliverAllPolicy})
-	if err != nil {
-		return fmt.Errorf("read the history of %s: %w", subject, unavailable(err))
-	}
-	it, err := consumer.Messages()
-	if err != nil {
-		return fmt.Errorf("read the history of %s: %w", subject, unavailable(err))
-	}
-	defer it.Stop()
-	for {
-		m, err := it.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return fmt.Errorf("read the history of %s: %w", subject, unavailable(err))
+	for sequence := uint64(0); sequence < last.Sequence; {
+		m, err := stream.GetMsg(ctx, sequence+1, jetstream.WithGetMsgSubject(subject))
+		if err != nil { // also of a replica that lags behind the one that knew the last
+			return fmt.Errorf("read the history of %s after %d: %w", subject, sequence, unavailable(err))
 		}
-		r, err := Parse(m)
+		r, err := parse(m.Subject, m.Sequence, m.Header, m.Data)
 		if err != nil {
 			return err
 		}
 		if err := handle(r); err != nil {
 			return err
 		}
-		if r.Sequence >= last.Sequence {
-			return nil
-		}
+		sequence = m.Sequence
 	}
+	return nil
 }
 
 // ofName reports whether an event is about a reserved name.

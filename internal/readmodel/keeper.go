@@ -274,7 +274,7 @@ func (k Keeper) Verify(ctx context.Context, p projections.Projection, generation
 	if err != nil {
 		return 0, nil, err
 	}
-	v := projections.Verification{Projection: p, Feed: k.Feed, Store: k.Store, History: k.Feed.HistoryOf, Differs: differs}
+	v := projections.Verification{Projection: p, Feed: k.Feed, Store: k.Store, Differs: differs}
 	shards, err := v.Run(ctx, generation, projections.PassesFor(p, int(state.NumSubjects)))
 	count := 0
 	for _, s := range shards {
