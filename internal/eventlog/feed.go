@@ -29,8 +29,8 @@ type Feed struct {
 
 // Follow delivers every event after a sequence, in batches of what is there:
 // under load up to 2,000 events or 1 MiB, at rest each event at once. It returns
-// the first error of handle, the context's, or that of a message that is no
-// event: a log with such a message is not silently skipped over.
+// the first error of handle, the context's, or a *[domain.UnreadableError] for a
+// message that is no event, after all events before it were handed over.
 func (f Feed) Follow(ctx context.Context, after uint64, handle func(context.Context, []domain.Record) error) error {
 	return f.FollowSubjects(ctx, nil, after, handle)
 }
@@ -76,17 +76,20 @@ func (f Feed) FollowSubjects(ctx context.Context, subjects []string, after uint6
 		<-consuming.Closed()
 	}()
 	for {
-		batch, err := next(ctx, messages)
-		if err != nil {
-			return err
+		batch, unread := next(ctx, messages)
+		if len(batch) > 0 {
+			if err := handle(ctx, batch); err != nil {
+				return err
+			}
 		}
-		if err := handle(ctx, batch); err != nil {
-			return err
+		if unread != nil {
+			return unread
 		}
 	}
 }
 
-// next waits for a message and takes along what else is there.
+// next waits for a message and takes along what else is there, up to a message
+// that can't be read: what was before it comes with the error.
 func next(ctx context.Context, messages <-chan jetstream.Msg) ([]domain.Record, error) {
 	var batch []domain.Record
 	size := 0
@@ -107,7 +110,7 @@ func next(ctx context.Context, messages <-chan jetstream.Msg) ([]domain.Record, 
 		}
 		r, err := Parse(m)
 		if err != nil {
-			return nil, err
+			return batch, err
 		}
 		batch, size = append(batch, r), size+len(m.Data())
 	}
