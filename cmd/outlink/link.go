@@ -130,6 +130,7 @@ func (a *app) linkList() *cobra.Command {
 				fmt.Sprintf("%d/%d", l.Grants.Healthy, l.Grants.Total), when(l.NextExpiry),
 			})
 		}
+		a.note(list.Staleness)
 		if list.Next != "" {
 			fmt.Fprintf(a.err, "more: --after %s\n", list.Next)
 		}
@@ -189,6 +190,7 @@ func (a *app) link(cmd *cobra.Command, name string, version uint64, at string) (
 		v, err = find(ctx, c, name)
 		return err
 	})
+	a.note(v.Staleness)
 	return v, err
 }
 
