@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -135,9 +134,6 @@ func (f Feed) Head(ctx context.Context) (uint64, error) {
 	return stream.CachedInfo().State.LastSeq, nil
 }
 
-// errDone ends reading where the history ends.
-var errDone = errors.New("done")
-
 // History delivers what is in the log on an aggregate's subject at the time of
 // the call, oldest first. It makes no consumer: nodes fold many short histories
 // at once, and a stream has a thousand consumers at most.
@@ -201,25 +197,41 @@ func (f Feed) read(ctx context.Context, subjects []string, after uint64, limit i
 		return nil, err
 	}
 	var records []domain.Record
-	if end <= after {
-		return records, nil
+	err = f.Each(ctx, subjects, after, end, func(r domain.Record) error {
+		if records = append(records, r); len(records) >= limit {
+			return ErrStop
+		}
+		return nil
+	})
+	return records, err
+}
+
+// ErrStop ends Each early, without an error.
+var ErrStop = errors.New("stop")
+
+// Each hands over the events after a sequence, of some subjects or of all links
+// and grants, one by one up to a sequence; it holds none of them. The last must
+// be one of these events.
+func (f Feed) Each(ctx context.Context, subjects []string, after, last uint64, handle func(domain.Record) error) error {
+	if last <= after {
+		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	err = f.FollowSubjects(ctx, subjects, after, func(_ context.Context, batch []domain.Record) error {
+	err := f.FollowSubjects(ctx, subjects, after, func(_ context.Context, batch []domain.Record) error {
 		for _, r := range batch {
-			if len(records) == limit || r.Sequence > end {
-				return errDone
+			if r.Sequence > last {
+				return ErrStop
 			}
-			records = append(records, r)
-			if r.Sequence == end {
-				return errDone
+			if err := handle(r); err != nil {
+				return err
+			}
+			if r.Sequence == last {
+				return ErrStop
 			}
 		}
 		return nil
 	})
-	if errors.Is(err, errDone) {
+	if errors.Is(err, ErrStop) {
 		err = nil
 	}
-	return records, err
+	return err
 }

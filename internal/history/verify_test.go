@@ -68,3 +68,19 @@ func TestVerifyListsTheUnreadable(t *testing.T) {
 		}
 	}
 }
+
+// The list of a moment reads no further than that: what is wrong later does no
+// harm.
+func TestLinksAtStopsAtTheMoment(t *testing.T) {
+	server := testenv.NATS(t)
+	n := testenv.Node(t, server, t.TempDir(), "n")
+	key := appended(t, n, created("a"), link.Disabled{Reason: "test"})
+	publish(t, server.URL(), &nats.Msg{Subject: n.Namespace.LinkEvents(uuid.New()), Data: []byte("junk")})
+	rows, err := history.LinksAt(t.Context(), n.Feed, history.Moment{Sequence: 1})
+	if err != nil || len(rows) != 1 || rows[0].Link != key.Link || rows[0].State.Status() != link.StatusActive {
+		t.Errorf("%+v, %v", rows, err)
+	}
+	if _, err := history.LinksAt(t.Context(), n.Feed, history.Moment{}); err == nil {
+		t.Error("an unreadable message was passed over")
+	}
+}
