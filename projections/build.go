@@ -149,17 +149,21 @@ func (b Build) fold(ctx context.Context, g Generation, f fold) error {
 
 // shard applies the record if it belongs to the generation's present pass.
 func (p Projection) shard(r domain.Record, g Generation, f fold) error {
-	id := r.Link
-	if p.Name == Grants.Name && r.OfGrant() {
-		id = r.Grant
-	}
-	if ShardOf(id, g.Passes) != g.Passed {
+	if ShardOf(p.row(r), g.Passes) != g.Passed {
 		return nil
 	}
 	if err := f.apply(r); err != nil {
 		return p.poison(r, err)
 	}
 	return nil
+}
+
+// row is the id of the row that a record belongs to.
+func (p Projection) row(r domain.Record) uuid.UUID {
+	if p.Name == Grants.Name && r.OfGrant() {
+		return r.Grant
+	}
+	return r.Link
 }
 
 // ShardOf divides ids evenly; the last byte is random in every kind of UUID that

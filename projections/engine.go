@@ -17,7 +17,8 @@ type Feed interface {
 	// Follow hands over what comes after the sequence, in batches of at most
 	// 2,000 events or 1 MiB, until the context ends, the log ends, or handle
 	// returns an error, which it returns as it is. A batch may begin with events
-	// that were delivered before.
+	// that were delivered before. A message that is no event ends it with a
+	// *domain.UnreadableError, after everything before it was handed over.
 	Follow(ctx context.Context, after uint64, handle func(ctx context.Context, batch []domain.Record) error) error
 }
 
@@ -48,7 +49,7 @@ func Backoff(failures int) time.Duration {
 
 // Run follows the log until the context or the log ends, and then returns nil.
 // Failures of the store and of the feed are retried. The error is a
-// *PoisonError: an event that cannot be folded; the projection's problem is
+// *PoisonError: an event that cannot be read or folded; the projection's problem is
 // recorded in the store and Run must not be repeated before a person has looked.
 func (e *Engine) Run(ctx context.Context) error {
 	r := run{Engine: e, log: e.Log.With("projection", e.Projection.Name, "generation", e.generation())}
@@ -94,7 +95,11 @@ func (r *run) follow(ctx context.Context) error {
 		return fmt.Errorf("read the checkpoint: %w", err)
 	}
 	r.at = at
-	return r.Feed.Follow(ctx, at.Sequence, r.handle)
+	err = r.Feed.Follow(ctx, at.Sequence, r.handle)
+	if bad, ok := errors.AsType[*domain.UnreadableError](err); ok {
+		return &PoisonError{Projection: r.Projection.Name, Sequence: bad.Sequence, Type: bad.Type, Err: bad}
+	}
+	return err
 }
 
 // handle stores one batch. It does not return before the batch is stored, by

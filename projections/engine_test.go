@@ -201,6 +201,24 @@ func TestPoisonIsLoud(t *testing.T) {
 	})
 }
 
+// TestUnreadable: a message that is no event stops the projection as an event
+// does that can't be folded, and once; what was before it is stored.
+func TestUnreadable(t *testing.T) {
+	m, l, follows := newMemory(), threeLinks(), 0
+	broken := feed(func(ctx context.Context, after uint64, handle func(context.Context, []domain.Record) error) error {
+		follows++
+		return errors.Join(handle(ctx, l.Records), &domain.UnreadableError{Sequence: 99, Subject: "x.events.link.1", Err: errDown})
+	})
+	err := engineOn(m, broken).Run(t.Context())
+	var poison *projections.PoisonError
+	if !errors.As(err, &poison) || poison.Sequence != 99 || follows != 1 {
+		t.Errorf("run: %v, after %d tries", err, follows)
+	}
+	if m.at.Sequence != l.Last() || m.at.Problem == "" {
+		t.Errorf("it is at %d with the problem %q", m.at.Sequence, m.at.Problem)
+	}
+}
+
 // TestOneRowAKey: a batch with many events of one key stores one row, and the
 // batches join.
 func TestOneRowAKey(t *testing.T) {

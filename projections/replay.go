@@ -12,20 +12,40 @@ import (
 // Replay folds a log from its beginning without a store, and rolls the grants up
 // once at the end: what the stored rows, kept by deltas, must be equal to.
 func Replay(records []domain.Record) (map[uuid.UUID]LinkRow, map[uuid.UUID]GrantRow, error) {
-	links := &linksFold{links: map[uuid.UUID]LinkRow{}, members: map[uuid.UUID]Member{}}
+	links := NewReplayedLinks()
 	grants := &grantsFold{rows: map[uuid.UUID]GrantRow{}}
 	for _, r := range unseen(records, 0) {
-		for _, p := range []struct {
-			Projection
-			fold
-		}{{Links, links}, {Grants, grants}} {
-			if err := p.apply(r); err != nil {
-				return nil, nil, p.poison(r, err)
-			}
+		if err := links.Apply(r); err != nil {
+			return nil, nil, err
+		}
+		if err := grants.apply(r); err != nil {
+			return nil, nil, Grants.poison(r, err)
 		}
 	}
-	rollUp(links)
-	return links.links, grants.rows, nil
+	return links.Rows(), grants.rows, nil
+}
+
+// ReplayedLinks are the links as a log leaves them that is folded event by
+// event, in its order and from its beginning; the events are not kept.
+type ReplayedLinks struct{ fold *linksFold }
+
+// NewReplayedLinks are none.
+func NewReplayedLinks() ReplayedLinks {
+	return ReplayedLinks{&linksFold{links: map[uuid.UUID]LinkRow{}, members: map[uuid.UUID]Member{}}}
+}
+
+// Apply folds the next event.
+func (l ReplayedLinks) Apply(r domain.Record) error {
+	if err := l.fold.apply(r); err != nil {
+		return Links.poison(r, err)
+	}
+	return nil
+}
+
+// Rows are the links by their ids, deleted ones too.
+func (l ReplayedLinks) Rows() map[uuid.UUID]LinkRow {
+	rollUp(l.fold)
+	return l.fold.links
 }
 
 func rollUp(f *linksFold) {

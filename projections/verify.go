@@ -15,16 +15,13 @@ import (
 )
 
 // Verification compares the rows of a generation of links or grants with the
-// log. It may run beside projectors: a row that has moved on meanwhile is
-// compared anew with the history that it has seen. All fields are required.
+// log. It may run beside projectors: the rows that have moved on meanwhile are set
+// aside, and compared in one more replay, each up to what it has seen. All fields
+// are required.
 type Verification struct {
 	Projection Projection
 	Feed       Feed
 	Store      Verified
-
-	// History is what the log has of an aggregate up to a sequence: of a link and
-	// its grants, or of one grant.
-	History func(ctx context.Context, key domain.Key, upTo uint64) ([]domain.Record, error)
 
 	// Differs is called with each difference.
 	Differs func(Difference)
@@ -71,7 +68,6 @@ func (v Verification) Run(ctx context.Context, generation, shards int) ([]Shard,
 
 // verifiable is a row as it is compared.
 type verifiable struct {
-	key      domain.Key
 	id       uuid.UUID
 	sequence uint64
 	doc      json.RawMessage
@@ -83,30 +79,78 @@ func (v Verification) shard(ctx context.Context, g Generation) (Shard, error) {
 	if err != nil {
 		return s, err
 	}
-	sum := fnv.New64a()
+	sum, moved := fnv.New64a(), map[uuid.UUID]verifiable{}
 	err = v.stored(ctx, g, func(row verifiable) error {
-		want, err := v.expected(ctx, g, row, replayed[row.id])
-		if err != nil {
-			return err
-		}
+		want := replayed[row.id]
 		delete(replayed, row.id)
 		s.Rows++
 		_, _ = sum.Write(row.doc)
-		if !bytes.Equal(row.doc, want) {
-			s.Differs++
-			v.Differs(Difference{v.Projection.Name, row.id, row.doc, want})
+		if row.sequence > g.Target {
+			moved[row.id] = row
+		} else if !bytes.Equal(row.doc, want) {
+			v.differs(&s, row.id, row.doc, want)
 		}
 		return nil
 	})
 	if err != nil {
 		return s, err
 	}
-	for _, id := range slices.SortedFunc(maps.Keys(replayed), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }) {
-		s.Differs++
-		v.Differs(Difference{v.Projection.Name, id, nil, replayed[id]})
+	for _, id := range ordered(replayed) {
+		v.differs(&s, id, nil, replayed[id])
 	}
 	s.Checksum = fmt.Sprintf("%016x", sum.Sum64())
-	return s, nil
+	return s, v.later(ctx, g, moved, &s)
+}
+
+func (v Verification) differs(s *Shard, id uuid.UUID, stored, replayed json.RawMessage) {
+	s.Differs++
+	v.Differs(Difference{v.Projection.Name, id, stored, replayed})
+}
+
+// later compares the rows that moved beyond the target while it was read: one
+// replay for all of them, that gives each row the events it has seen.
+func (v Verification) later(ctx context.Context, g Generation, moved map[uuid.UUID]verifiable, s *Shard) error {
+	if len(moved) == 0 {
+		return nil
+	}
+	f, err := v.Projection.start(ctx, none{}, g.Generation, nil)
+	if err != nil {
+		return err
+	}
+	at, err := v.Store.Position(ctx, v.Projection.Name, g.Generation)
+	if err != nil {
+		return err
+	}
+	var upTo uint64
+	for _, row := range moved {
+		upTo = max(upTo, row.sequence)
+	}
+	upTo = min(upTo, at.Sequence) // a row that claims more is wrong, and there may be no such event to wait for
+	err = Build{Projection: v.Projection, Feed: v.Feed}.replay(ctx, 0, upTo, func(records []domain.Record) error {
+		for _, r := range records {
+			if r.Sequence > moved[v.Projection.row(r)].sequence {
+				continue
+			}
+			if err := f.apply(r); err != nil {
+				return v.Projection.poison(r, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	replayed, err := v.finished(ctx, f)
+	for _, id := range ordered(moved) {
+		if !bytes.Equal(moved[id].doc, replayed[id]) {
+			v.differs(s, id, moved[id].doc, replayed[id])
+		}
+	}
+	return err
+}
+
+func ordered[V any](m map[uuid.UUID]V) []uuid.UUID {
+	return slices.SortedFunc(maps.Keys(m), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
 }
 
 // replay is the shard's rows as the log says.
@@ -132,29 +176,6 @@ func (v Verification) finished(ctx context.Context, f fold) (map[uuid.UUID]json.
 		rows[row.id] = row.doc
 	}
 	return rows, nil
-}
-
-// expected is the replayed row, or, for a row that has seen later events, what
-// its history says up to those.
-func (v Verification) expected(ctx context.Context, g Generation, row verifiable, replayed json.RawMessage) (json.RawMessage, error) {
-	if row.sequence <= g.Target {
-		return replayed, nil
-	}
-	records, err := v.History(ctx, row.key, row.sequence)
-	if err != nil {
-		return nil, err
-	}
-	f, err := v.Projection.start(ctx, none{}, g.Generation, nil)
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range records {
-		if err := f.apply(r); err != nil {
-			return nil, v.Projection.poison(r, err)
-		}
-	}
-	rows, err := v.finished(ctx, f)
-	return rows[row.id], err
 }
 
 // stored walks over the shard's rows.
@@ -187,11 +208,11 @@ func walk[Row any](ctx context.Context, g Generation, page func(ctx context.Cont
 }
 
 func linkVerifiable(r LinkRow) verifiable {
-	return verifiable{domain.Key{Link: r.Link}, r.Link, r.Sequence, document(r)}
+	return verifiable{r.Link, r.Sequence, document(r)}
 }
 
 func grantVerifiable(r GrantRow) verifiable {
-	return verifiable{domain.Key{Link: r.Link, Grant: r.Grant}, r.Grant, r.Sequence, document(r)}
+	return verifiable{r.Grant, r.Sequence, document(r)}
 }
 
 func verifiables[Row any](rows []Row, of func(Row) verifiable) []verifiable {

@@ -29,6 +29,7 @@ func (a *app) grantExplain() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			a.note(e.Staleness)
 			if a.output != "table" {
 				return a.encode(a.out, e)
 			}

@@ -112,6 +112,7 @@ func (a *app) grantList() *cobra.Command {
 		for _, g := range list.Grants {
 			rows = append(rows, []string{g.Grant.String(), g.Subject, string(g.Status), g.Reason, fmt.Sprint(g.Generation), when(g.ExpiresAt), when(g.DueAt)})
 		}
+		a.note(list.Staleness)
 		if list.Next != "" {
 			fmt.Fprintf(a.err, "more: --after %s\n", list.Next)
 		}
@@ -129,6 +130,7 @@ func (a *app) showGrant(cmd *cobra.Command, id string) (v queries.GrantView, err
 	err = a.with(cmd, func(ctx context.Context, c client.Client) error {
 		return c.Query(ctx, "ShowGrant", queries.ShowGrant{Grant: grantID, Freshness: queries.Freshness{Fresh: true}}, &v)
 	})
+	a.note(v.Staleness)
 	return v, err
 }
 

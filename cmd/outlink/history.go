@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,9 +17,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"outlink/domain"
+	"outlink/domain/link"
 	"outlink/internal/eventlog"
 	"outlink/internal/history"
 	"outlink/internal/queries"
+	"outlink/projections"
 )
 
 // past reads a version, a time, or nothing.
@@ -56,15 +60,32 @@ func linkOf(subjects []string) uuid.UUID {
 	return uuid.MustParse(subjects[0][strings.LastIndexByte(subjects[0], '.')+1:])
 }
 
-func (a *app) linksPast(cmd *cobra.Command, at history.Moment) (list queries.LinkList, err error) {
+// linksPast lists the links as they were, as far as the query's filters go that
+// the log can tell of.
+func (a *app) linksPast(cmd *cobra.Command, q queries.ListLinks, at history.Moment) (list queries.LinkList, err error) {
+	if q.After != "" || q.Health != "" || q.ExpiringWithin != "" || q.Generation != 0 {
+		return list, usage("--at goes with --provider, --status, --text and --limit; for more of a past state, see: outlink projection rebuild --help")
+	}
 	err = a.feed(cmd, "", func(ctx context.Context, feed eventlog.Feed, _ []string) error {
 		rows, err := history.LinksAt(ctx, feed, at)
+		rows = slices.DeleteFunc(rows, func(r projections.LinkRow) bool { return !takes(q, r) })
+		if limit := min(cmp.Or(q.Limit, 50), 500); len(rows) > limit {
+			fmt.Fprintf(a.err, "%d of %d links; give --limit (at most 500), --provider, --status or --text\n", limit, len(rows))
+			rows = rows[:limit]
+		}
 		for _, r := range rows {
 			list.Links = append(list.Links, queries.ViewLink(r))
 		}
 		return err
 	})
 	return list, err
+}
+
+func takes(q queries.ListLinks, r projections.LinkRow) bool {
+	status := r.State.Status()
+	return (q.Provider == "" || r.State.Provider == q.Provider) &&
+		(status == q.Status || q.Status == "" && status != link.StatusDeleted) &&
+		strings.HasPrefix(strings.ToLower(r.State.Name), strings.ToLower(q.Text))
 }
 
 func (a *app) linkDiff() *cobra.Command {

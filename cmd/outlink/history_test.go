@@ -42,6 +42,16 @@ func TestHistory(t *testing.T) {
 	if out := do(0, "google", "link", "ls", "--at", before); strings.Contains(out, "disabled") || !strings.Contains(out, "demo") {
 		t.Errorf("the list as it was:\n%s", out)
 	}
+	if out := do(0, "google", "link", "ls", "--at", before, "--provider", "google"); strings.Contains(out, "demo") {
+		t.Errorf("the list of one provider as it was:\n%s", out)
+	}
+	if out := do(0, "", "link", "ls", "--at", before, "--status", "disabled", "-o", "jsonl"); out != "" {
+		t.Errorf("the disabled links before one was:\n%s", out)
+	}
+	do(0, "1 of 3 links", "link", "ls", "--at", before, "--limit", "1")
+	do(2, "--at goes with", "link", "ls", "--at", before, "--health", "healthy")
+	do(3, "no version 999", "link", "show", "google", "--version", "999")
+	do(3, "no version 99", "link", "diff", "google", "--to", "99")
 	steps := strings.Split(strings.TrimSpace(do(0, "", "events", "step", "google")), "\n")
 	var last struct {
 		Version uint64

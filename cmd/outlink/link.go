@@ -138,6 +138,7 @@ func (a *app) linkList() *cobra.Command {
 				fmt.Sprintf("%d/%d", l.Grants.Healthy, l.Grants.Total), when(l.NextExpiry),
 			})
 		}
+		a.note(list.Staleness)
 		if list.Next != "" {
 			fmt.Fprintf(a.err, "more: --after %s\n", list.Next)
 		}
@@ -149,7 +150,7 @@ func (a *app) linkList() *cobra.Command {
 	f.StringVar(&q.Text, "text", "", "only names that begin so")
 	f.StringVar((*string)(&q.Health), "health", "", "only with grants of this health: none, healthy, retrying or attention")
 	f.StringVar(&q.ExpiringWithin, "expiring-within", "", "only whose next access token ends within this, such as 24h; earliest first")
-	f.StringVar(&at, "at", "", "all links as they were at a time, such as 2026-11-24T12:00:00Z, from the log itself")
+	f.StringVar(&at, "at", "", "links as they were at a time, such as 2026-11-24T12:00:00Z, from the log itself")
 	f.IntVar(&q.Generation, "generation", 0, "of another generation of the read model, such as a past state; see: outlink projection ls")
 	f.StringVar(&q.After, "after", "", "the next page after this cursor")
 	f.IntVar(&q.Limit, "limit", 50, "rows, at most 500")
@@ -163,7 +164,7 @@ func (a *app) links(cmd *cobra.Command, q queries.ListLinks, at string) (list qu
 		if err != nil {
 			return list, err
 		}
-		return a.linksPast(cmd, m)
+		return a.linksPast(cmd, q, m)
 	}
 	err = a.with(cmd, func(ctx context.Context, c client.Client) error { return c.Query(ctx, "ListLinks", q, &list) })
 	return list, err
@@ -197,6 +198,7 @@ func (a *app) link(cmd *cobra.Command, name string, version uint64, at string) (
 		v, err = find(ctx, c, name)
 		return err
 	})
+	a.note(v.Staleness)
 	return v, err
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"outlink/domain"
+	"outlink/internal/queries"
 )
 
 func (a *app) encode(w io.Writer, v any) error {
@@ -48,6 +49,13 @@ func (a *app) print(v any, header []string, rows [][]string) error {
 	}
 	t.Render()
 	return nil
+}
+
+// note tells when an answer is older than it should be.
+func (a *app) note(s queries.Staleness) {
+	if s.Stale != "" {
+		fmt.Fprintf(a.err, "outlink: this answer is stale: %s; see: outlink projection status\n", s.Stale)
+	}
 }
 
 func cells(row []string) table.Row {

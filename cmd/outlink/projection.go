@@ -116,6 +116,7 @@ func (a *app) projectionRebuild() *cobra.Command {
 			if r.Until, err = moment(ctx, k.Feed, until); err != nil {
 				return err
 			}
+			r.Past = true
 			if r.Label = label; label == "" {
 				r.Label = until
 			}

@@ -118,6 +118,7 @@ func (f *following) run(ctx context.Context) (began bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	defer f.release(ctx, consumer)
 	messages, err := consumer.Messages()
 	if err != nil {
 		return false, err
@@ -132,6 +133,18 @@ func (f *following) run(ctx context.Context) (began bool, err error) {
 			return true, err
 		}
 	}
+}
+
+// release deletes the consumer, which the server would keep for minutes more; a
+// stream has a thousand of them at most.
+func (f *following) release(ctx context.Context, c jetstream.Consumer) {
+	info := c.CachedInfo()
+	if info == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	_ = f.js.DeleteConsumer(ctx, f.stream, info.Name)
 }
 
 func (f *following) deliver(m jetstream.Msg) error {

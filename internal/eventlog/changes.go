@@ -21,11 +21,12 @@ func (f Feed) Changes(ctx context.Context, ready func(head uint64), changed func
 	}
 	consumer, err := f.JS.OrderedConsumer(ctx, f.Namespace.Events(), jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{f.Namespace.AllEvents()}, HeadersOnly: true,
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: head + 1,
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: head + 1, InactiveThreshold: idle,
 	})
 	if err != nil {
 		return fmt.Errorf("listen for changes after %d: %w", head, unavailable(err))
 	}
+	defer f.release(ctx, consumer)
 	lost := make(chan error, 1)
 	consuming, err := consumer.Consume(func(m jetstream.Msg) {
 		link, grant, err := aggregate(m.Subject())

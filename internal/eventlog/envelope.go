@@ -91,7 +91,7 @@ func parse(subject string, sequence uint64, h nats.Header, data []byte) (domain.
 	r.Link, r.Grant, errs[3] = aggregate(subject)
 	for _, err := range errs {
 		if err != nil {
-			return r, fmt.Errorf("message %d on %s is no event of Outlink: %w", sequence, subject, err)
+			return r, &domain.UnreadableError{Sequence: sequence, Subject: subject, Type: r.Type, Err: err}
 		}
 	}
 	if state := get(h, headerState); state != "" {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -29,8 +28,8 @@ type Feed struct {
 
 // Follow delivers every event after a sequence, in batches of what is there:
 // under load up to 2,000 events or 1 MiB, at rest each event at once. It returns
-// the first error of handle, the context's, or that of a message that is no
-// event: a log with such a message is not silently skipped over.
+// the first error of handle, the context's, or a *[domain.UnreadableError] for a
+// message that is no event, after all events before it were handed over.
 func (f Feed) Follow(ctx context.Context, after uint64, handle func(context.Context, []domain.Record) error) error {
 	return f.FollowSubjects(ctx, nil, after, handle)
 }
@@ -54,11 +53,12 @@ func (f Feed) FollowSubjects(ctx context.Context, subjects []string, after uint6
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	consumer, err := f.JS.OrderedConsumer(ctx, f.Namespace.Events(), jetstream.OrderedConsumerConfig{
-		FilterSubjects: subjects, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1,
+		FilterSubjects: subjects, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1, InactiveThreshold: idle,
 	})
 	if err != nil {
 		return fmt.Errorf("read the log after %d: %w", after, unavailable(err))
 	}
+	defer f.release(ctx, consumer)
 	messages := make(chan jetstream.Msg, 2*batchEvents)
 	consuming, err := consumer.Consume(func(m jetstream.Msg) {
 		select {
@@ -75,17 +75,20 @@ func (f Feed) FollowSubjects(ctx context.Context, subjects []string, after uint6
 		<-consuming.Closed()
 	}()
 	for {
-		batch, err := next(ctx, messages)
-		if err != nil {
-			return err
+		batch, unread := next(ctx, messages)
+		if len(batch) > 0 {
+			if err := handle(ctx, batch); err != nil {
+				return err
+			}
 		}
-		if err := handle(ctx, batch); err != nil {
-			return err
+		if unread != nil {
+			return unread
 		}
 	}
 }
 
-// next waits for a message and takes along what else is there.
+// next waits for a message and takes along what else is there, up to a message
+// that can't be read: what was before it comes with the error.
 func next(ctx context.Context, messages <-chan jetstream.Msg) ([]domain.Record, error) {
 	var batch []domain.Record
 	size := 0
@@ -106,7 +109,7 @@ func next(ctx context.Context, messages <-chan jetstream.Msg) ([]domain.Record, 
 		}
 		r, err := Parse(m)
 		if err != nil {
-			return nil, err
+			return batch, err
 		}
 		batch, size = append(batch, r), size+len(m.Data())
 	}
@@ -131,11 +134,9 @@ func (f Feed) Head(ctx context.Context) (uint64, error) {
 	return stream.CachedInfo().State.LastSeq, nil
 }
 
-// errDone ends reading where the history ends.
-var errDone = errors.New("done")
-
-// History delivers what is in the log on a subject (which may have wildcards)
-// at the time of the call, oldest first.
+// History delivers what is in the log on an aggregate's subject at the time of
+// the call, oldest first. It makes no consumer: nodes fold many short histories
+// at once, and a stream has a thousand consumers at most.
 func History(ctx context.Context, stream jetstream.Stream, subject string, handle func(domain.Record) error) error {
 	last, err := stream.GetLastMsgForSubject(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -144,31 +145,21 @@ func History(ctx context.Context, stream jetstream.Stream, subject string, handl
 	if err != nil {
 		return fmt.Errorf("read the history of %s: %w", subject, unavailable(err))
 	}
-	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}, DeliverPolicy: jetstream.DeliverAllPolicy})
-	if err != nil {
-		return fmt.Errorf("read the history of %s: %w", subject, unavailable(err))
-	}
-	it, err := consumer.Messages()
-	if err != nil {
-		return fmt.Errorf("read the history of %s: %w", subject, unavailable(err))
-	}
-	defer it.Stop()
-	for {
-		m, err := it.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return fmt.Errorf("read the history of %s: %w", subject, unavailable(err))
+	for sequence := uint64(0); sequence < last.Sequence; {
+		m, err := stream.GetMsg(ctx, sequence+1, jetstream.WithGetMsgSubject(subject))
+		if err != nil { // also of a replica that lags behind the one that knew the last
+			return fmt.Errorf("read the history of %s after %d: %w", subject, sequence, unavailable(err))
 		}
-		r, err := Parse(m)
+		r, err := parse(m.Subject, m.Sequence, m.Header, m.Data)
 		if err != nil {
 			return err
 		}
 		if err := handle(r); err != nil {
 			return err
 		}
-		if r.Sequence >= last.Sequence {
-			return nil
-		}
+		sequence = m.Sequence
 	}
+	return nil
 }
 
 // ofName reports whether an event is about a reserved name.
@@ -206,25 +197,41 @@ func (f Feed) read(ctx context.Context, subjects []string, after uint64, limit i
 		return nil, err
 	}
 	var records []domain.Record
-	if end <= after {
-		return records, nil
+	err = f.Each(ctx, subjects, after, end, func(r domain.Record) error {
+		if records = append(records, r); len(records) >= limit {
+			return ErrStop
+		}
+		return nil
+	})
+	return records, err
+}
+
+// ErrStop ends Each early, without an error.
+var ErrStop = errors.New("stop")
+
+// Each hands over the events after a sequence, of some subjects or of all links
+// and grants, one by one up to a sequence; it holds none of them. The last must
+// be one of these events.
+func (f Feed) Each(ctx context.Context, subjects []string, after, last uint64, handle func(domain.Record) error) error {
+	if last <= after {
+		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	err = f.FollowSubjects(ctx, subjects, after, func(_ context.Context, batch []domain.Record) error {
+	err := f.FollowSubjects(ctx, subjects, after, func(_ context.Context, batch []domain.Record) error {
 		for _, r := range batch {
-			if len(records) == limit || r.Sequence > end {
-				return errDone
+			if r.Sequence > last {
+				return ErrStop
 			}
-			records = append(records, r)
-			if r.Sequence == end {
-				return errDone
+			if err := handle(r); err != nil {
+				return err
+			}
+			if r.Sequence == last {
+				return ErrStop
 			}
 		}
 		return nil
 	})
-	if errors.Is(err, errDone) {
+	if errors.Is(err, ErrStop) {
 		err = nil
 	}
-	return records, err
+	return err
 }

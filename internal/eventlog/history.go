@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
@@ -50,46 +49,6 @@ func (f Feed) last(ctx context.Context, subjects []string) (uint64, error) {
 		end = max(end, last.Sequence)
 	}
 	return end, nil
-}
-
-// HistoryOf is what the log has of a link and its grants, or of one grant, up to
-// a sequence.
-func (f Feed) HistoryOf(ctx context.Context, key domain.Key, upTo uint64) ([]domain.Record, error) {
-	subjects := []string{f.Namespace.GrantEvents(key.Link, key.Grant)}
-	if key.Grant == uuid.Nil {
-		subjects = []string{f.Namespace.LinkEvents(key.Link), f.Namespace.GrantsOf(key.Link)}
-	}
-	all, err := f.Range(ctx, subjects, 0, everything)
-	for len(all) > 0 && all[len(all)-1].Sequence > upTo {
-		all = all[:len(all)-1]
-	}
-	return all, err
-}
-
-// everything is more than a history has.
-const everything = 1 << 40
-
-// At is the sequence of the last event that the log took by a time.
-func (f Feed) At(ctx context.Context, t time.Time) (uint64, error) {
-	state, err := f.State(ctx)
-	if err != nil || state.Msgs == 0 || !t.Before(state.LastTime) {
-		return state.LastSeq, err
-	}
-	consumer, err := f.JS.OrderedConsumer(ctx, f.Namespace.Events(), jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &t, HeadersOnly: true,
-	})
-	if err != nil {
-		return 0, fmt.Errorf("find the log's place at %s: %w", t.Format(time.RFC3339), unavailable(err))
-	}
-	first, err := consumer.Next(jetstream.FetchMaxWait(10 * time.Second))
-	if err != nil {
-		return 0, fmt.Errorf("find the log's place at %s: %w", t.Format(time.RFC3339), unavailable(err))
-	}
-	meta, err := first.Metadata()
-	if err != nil {
-		return 0, err
-	}
-	return meta.Sequence.Stream - 1, nil
 }
 
 // LastOf is the sequence of the last event on any of the subjects; 0: none.

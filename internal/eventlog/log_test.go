@@ -114,16 +114,15 @@ func TestFollow(t *testing.T) {
 	if err := follow(1); !errors.Is(err, done) || fmt.Sprint(names) != "[1 2]" {
 		t.Errorf("after 1: %v, %v", names, err)
 	}
-	nc, err := nats.Connect(server.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	if _, err := nc.Request(n.Namespace.LinkEvents(uuid.New()), []byte("junk"), time.Second); err != nil {
-		t.Fatal(err)
-	}
-	if err := follow(3); err == nil || errors.Is(err, done) {
+	junk(t, server.URL(), n.Namespace.LinkEvents(uuid.New()))
+	var bad *domain.UnreadableError
+	if err := follow(3); !errors.As(err, &bad) || bad.Sequence != 4 {
 		t.Errorf("a message that is no event was passed over: %v", err)
+	}
+	delivered := 0
+	err := n.Feed.Follow(t.Context(), 0, func(_ context.Context, batch []domain.Record) error { delivered += len(batch); return nil })
+	if !errors.As(err, &bad) || delivered != 3 {
+		t.Errorf("%d events before the message that is none were delivered, want 3: %v", delivered, err)
 	}
 }
 

@@ -3,11 +3,14 @@
 package history
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -80,6 +83,9 @@ func LinkAt(ctx context.Context, feed eventlog.Feed, id uuid.UUID, at Moment) (p
 	if len(ofLink) == 0 {
 		return projections.LinkRow{}, domain.Errorf(domain.NotFound, "link %s did not exist then", id)
 	}
+	if newest := ofLink[len(ofLink)-1].Version; at.Version > newest {
+		return projections.LinkRow{}, domain.Errorf(domain.NotFound, "link %s has no version %d; its newest is %d", id, at.Version, newest)
+	}
 	if at.Version > 0 { // a version of the link is also a moment for its grants
 		at = Moment{Sequence: ofLink[len(ofLink)-1].Sequence}
 	}
@@ -87,17 +93,28 @@ func LinkAt(ctx context.Context, feed eventlog.Feed, id uuid.UUID, at Moment) (p
 	return rows[id], err
 }
 
-// LinksAt is the links list as it was, by name. It folds the whole log up to
-// then; for a long one, build that state once: outlink projection rebuild --until.
+// LinksAt is the links list as it was, by name. It folds the log up to then, and
+// holds the links and grants but not their events; for many of them, build that
+// state once: outlink projection rebuild --until.
 func LinksAt(ctx context.Context, feed eventlog.Feed, at Moment) ([]projections.LinkRow, error) {
-	rows, err := rowsAt(ctx, feed, nil, at)
-	all := slices.SortedFunc(maps.Values(rows), func(a, b projections.LinkRow) int {
-		if a.State.Name < b.State.Name {
-			return -1
+	last, err := feed.Last(ctx)
+	if err != nil {
+		return nil, err
+	}
+	links := projections.NewReplayedLinks()
+	err = feed.Each(ctx, nil, 0, last, func(r domain.Record) error {
+		if at.after(r) {
+			return eventlog.ErrStop
 		}
-		return 1
+		return links.Apply(r)
 	})
-	return slices.DeleteFunc(all, func(r projections.LinkRow) bool { return r.State.Status() == link.StatusDeleted }), err
+	if err != nil {
+		return nil, err
+	}
+	all := slices.SortedFunc(maps.Values(links.Rows()), func(a, b projections.LinkRow) int {
+		return cmp.Or(strings.Compare(a.State.Name, b.State.Name), bytes.Compare(a.Link[:], b.Link[:]))
+	})
+	return slices.DeleteFunc(all, func(r projections.LinkRow) bool { return r.State.Status() == link.StatusAbsent }), nil
 }
 
 func rowsAt(ctx context.Context, feed eventlog.Feed, subjects []string, at Moment) (map[uuid.UUID]projections.LinkRow, error) {

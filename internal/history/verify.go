@@ -70,11 +70,24 @@ func Verify(ctx context.Context, feed eventlog.Feed, progress func(sequence uint
 	if state.Msgs == 0 {
 		return v.Report, nil
 	}
+	for err = errUnread; errors.Is(err, errUnread); {
+		err = v.read(ctx, feed, state.LastSeq, progress)
+	}
+	v.Aggregates = len(v.ends)
+	return v.Report, err
+}
+
+// errUnread says that a message was noted as unreadable and that there is more.
+var errUnread = errors.New("unread")
+
+// read looks at what comes after the head, up to the last event or to a message
+// that can't be read.
+func (v *verifier) read(ctx context.Context, feed eventlog.Feed, last uint64, progress func(sequence uint64)) error {
 	done := errors.New("done")
-	err = feed.FollowSubjects(ctx, []string{feed.Namespace.AllEvents()}, 0, func(_ context.Context, batch []domain.Record) error {
+	err := feed.FollowSubjects(ctx, []string{feed.Namespace.AllEvents()}, v.Head, func(_ context.Context, batch []domain.Record) error {
 		for _, r := range batch {
 			v.look(r)
-			if r.Sequence >= state.LastSeq {
+			if r.Sequence >= last {
 				return done
 			}
 		}
@@ -83,11 +96,18 @@ func Verify(ctx context.Context, feed eventlog.Feed, progress func(sequence uint
 		}
 		return nil
 	})
-	if errors.Is(err, done) {
-		err = nil
+	bad, unread := errors.AsType[*domain.UnreadableError](err)
+	if unread {
+		v.add(Problem{bad.Sequence, bad.Type, bad.Error()})
+		v.Head = bad.Sequence
 	}
-	v.Aggregates = len(v.ends)
-	return v.Report, err
+	switch {
+	case unread && bad.Sequence < last:
+		return errUnread
+	case unread, errors.Is(err, done):
+		return nil
+	}
+	return err
 }
 
 func (v *verifier) add(p Problem) {

@@ -68,7 +68,7 @@ func work(stream string, consumers ...string) []string {
 }
 
 func (s subjects) readLog() []string {
-	return slices.Concat(api("STREAM.INFO", s.Events()), api("DIRECT.GET", s.Events()+".>"), api("STREAM.MSG.GET", s.Events()), follow(s.Events()))
+	return slices.Concat(api("STREAM.INFO", s.Events()), api("DIRECT.GET", s.Events(), s.Events()+".>"), api("STREAM.MSG.GET", s.Events()), follow(s.Events()))
 }
 
 // keepDurables denies making and ending the consumers that workers rely on.

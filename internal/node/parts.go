@@ -66,7 +66,7 @@ func (n *Node) Schedules() eventlog.Schedules {
 
 func (n *Node) queries() *queries.Service {
 	return &queries.Service{
-		Read: n.store, At: n.store.At, Head: n.Feed.Head, Changed: n.advanced.next,
+		Read: n.store, At: n.store.At, Last: n.Feed.Last, Changed: n.advanced.next,
 		Catalogue: n.Commands.Catalogue, Policy: n.Commands.Policy, Now: n.Commands.Now,
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"outlink/internal/jobs"
 	"outlink/internal/queries"
 	"outlink/internal/webhook"
+	"outlink/projections"
 	"outlink/workers/authorize"
 	"outlink/workers/erasure"
 	"outlink/workers/notify"
@@ -244,7 +245,11 @@ func (n *Node) replay(ctx context.Context, w *refresh.Worker) {
 // CaughtUp waits, within reason, until the read model has seen the log as it is
 // now.
 func (n *Node) CaughtUp(ctx context.Context) error {
-	return n.queries().Wait(ctx, queries.Freshness{Fresh: true})
+	stale, err := n.queries().Wait(ctx, queries.Freshness{Fresh: true}, projections.Grants.Name)
+	if err == nil && stale.Stale != "" {
+		err = domain.Errorf(domain.Unavailable, "%s", stale.Stale)
+	}
+	return err
 }
 
 func expiring(subject string) (domain.Key, error) {

@@ -41,7 +41,8 @@ const explained = 200
 
 // ExplainGrant runs the query.
 func (s *Service) ExplainGrant(ctx context.Context, q ExplainGrant) (GrantExplanation, error) {
-	if err := s.Wait(ctx, q.Freshness); err != nil {
+	stale, err := s.Wait(ctx, q.Freshness, projections.Grants.Name, projections.Links.Name, projections.Activity.Name)
+	if err != nil {
 		return GrantExplanation{}, err
 	}
 	row, err := s.Read.Grant(ctx, q.Grant)
@@ -60,6 +61,7 @@ func (s *Service) ExplainGrant(ctx context.Context, q ExplainGrant) (GrantExplan
 		GrantView: viewGrant(row, s.Now()), Advice: advice.OfGrant(row.State), LinkStatus: string(l.State.Status()),
 		Next: next(row.State, s.Now()), Fallback: row.State.Fallback, Tries: tries,
 	}
+	e.Staleness = stale
 	if a := advice.OfLink(l.State); a.Fix != "" {
 		e.LinkAdvice = &a
 	}

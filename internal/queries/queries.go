@@ -27,15 +27,12 @@ import (
 type Service struct {
 	Read      projections.Reader
 	At        func(ctx context.Context, projection string, generation int) (projections.Reader, error) // a generation that is not the active one
-	Head      func(ctx context.Context) (uint64, error)                                                // of the log
+	Last      func(ctx context.Context) (uint64, error)                                                // sequence of the last event of a link or grant: projections see no others
 	Changed   func() <-chan struct{}                                                                   // closed when the read model advances
 	Catalogue provider.Catalogue
 	Policy    provider.Policy
 	Now       func() time.Time
 }
-
-// maxWait bounds how long a question waits for the read model to catch up.
-const maxWait = 5 * time.Second
 
 type handler func(ctx context.Context, s *Service, body []byte) (any, error)
 
@@ -85,42 +82,6 @@ func answer[Q, A any](run func(*Service, context.Context, Q) (A, error)) query {
 		}
 		return run(s, ctx, q)
 	}}
-}
-
-// Freshness says which read model is new enough.
-type Freshness struct {
-	MinSequence uint64 `json:"min_sequence,omitempty"` // of a command's outcome
-	Fresh       bool   `json:"fresh,omitempty"`        // as new as the log is now
-}
-
-// Wait waits until every projection has seen what is asked for.
-func (s *Service) Wait(ctx context.Context, f Freshness) error {
-	want := f.MinSequence
-	if f.Fresh {
-		head, err := s.Head(ctx)
-		if err != nil {
-			return err
-		}
-		want = max(want, head)
-	}
-	ctx, cancel := context.WithTimeout(ctx, maxWait)
-	defer cancel()
-	for {
-		changed := s.Changed()
-		positions, err := s.Read.Positions(ctx)
-		if err != nil {
-			return err
-		}
-		if len(positions) > 0 && !slices.ContainsFunc(positions, func(p projections.Position) bool { return p.Sequence < want }) {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-time.After(200 * time.Millisecond): // another node may be the one that projects
-		case <-ctx.Done():
-			return domain.Errorf(domain.Unavailable, "the read model has not reached sequence %d yet; try again", want)
-		}
-	}
 }
 
 // ListProviders lists the catalogue.
@@ -182,18 +143,19 @@ type ListLinks struct {
 
 // LinkList is a page of the links list.
 type LinkList struct {
+	Staleness
 	Links []LinkView `json:"links"`
 	Next  string     `json:"next,omitempty"` // give it as after for the next page
 }
 
 // ListLinks runs the query.
 func (s *Service) ListLinks(ctx context.Context, q ListLinks) (LinkList, error) {
-	if err := s.Wait(ctx, q.Freshness); err != nil {
+	stale, err := s.Wait(ctx, q.Freshness, projections.Links.Name)
+	if err != nil {
 		return LinkList{}, err
 	}
 	read := s.Read
 	if q.Generation != 0 {
-		var err error
 		if read, err = s.At(ctx, projections.Links.Name, q.Generation); err != nil {
 			return LinkList{}, err
 		}
@@ -207,7 +169,7 @@ func (s *Service) ListLinks(ctx context.Context, q ListLinks) (LinkList, error) 
 		f.Expiring = s.Now().Add(within)
 	}
 	rows, next, err := read.Links(ctx, f)
-	list := LinkList{Links: []LinkView{}, Next: next}
+	list := LinkList{Links: []LinkView{}, Next: next, Staleness: stale}
 	for _, r := range rows {
 		list.Links = append(list.Links, ViewLink(r))
 	}
@@ -219,16 +181,18 @@ type CountLinks struct{ Freshness }
 
 // LinkCounts are the counts; deleted links are not among them.
 type LinkCounts struct {
+	Staleness
 	Total  int64                   `json:"total"`
 	Counts []projections.LinkCount `json:"counts"`
 }
 
 // CountLinks runs the query.
 func (s *Service) CountLinks(ctx context.Context, q CountLinks) (LinkCounts, error) {
-	if err := s.Wait(ctx, q.Freshness); err != nil {
+	stale, err := s.Wait(ctx, q.Freshness, projections.Links.Name)
+	if err != nil {
 		return LinkCounts{}, err
 	}
-	all := LinkCounts{Counts: []projections.LinkCount{}}
+	all := LinkCounts{Counts: []projections.LinkCount{}, Staleness: stale}
 	counts, err := s.Read.LinkCounts(ctx)
 	for _, c := range counts {
 		all.Total += c.Links
@@ -245,12 +209,13 @@ type ShowLink struct {
 
 // ShowLink runs the query.
 func (s *Service) ShowLink(ctx context.Context, q ShowLink) (LinkView, error) {
-	if err := s.Wait(ctx, q.Freshness); err != nil {
+	stale, err := s.Wait(ctx, q.Freshness, projections.Links.Name)
+	if err != nil {
 		return LinkView{}, err
 	}
 	if id, err := uuid.Parse(q.Link); err == nil {
 		row, err := s.Read.Link(ctx, id)
-		return ViewLink(row), err
+		return stale.link(row), err
 	}
 	if q.Link == "" {
 		return LinkView{}, domain.Errorf(domain.InvalidArgument, "link is missing; give a link's id or name")
@@ -262,7 +227,7 @@ func (s *Service) ShowLink(ctx context.Context, q ShowLink) (LinkView, error) {
 	if len(rows) == 0 {
 		return LinkView{}, domain.Errorf(domain.NotFound, "there is no link with the name or id %q; list them: outlink link ls", q.Link)
 	}
-	return ViewLink(rows[0]), nil
+	return stale.link(rows[0]), nil
 }
 
 // ListGrants asks for a link's grants.
@@ -276,17 +241,19 @@ type ListGrants struct {
 
 // GrantList is a page of a link's grants.
 type GrantList struct {
+	Staleness
 	Grants []GrantView `json:"grants"`
 	Next   string      `json:"next,omitempty"`
 }
 
 // ListGrants runs the query.
 func (s *Service) ListGrants(ctx context.Context, q ListGrants) (GrantList, error) {
-	if err := s.Wait(ctx, q.Freshness); err != nil {
+	stale, err := s.Wait(ctx, q.Freshness, projections.Grants.Name)
+	if err != nil {
 		return GrantList{}, err
 	}
 	rows, next, err := s.Read.Grants(ctx, projections.GrantFilter{Link: q.Link, Status: q.Status, After: q.After, Limit: q.Limit})
-	list := GrantList{Grants: []GrantView{}, Next: next}
+	list := GrantList{Grants: []GrantView{}, Next: next, Staleness: stale}
 	for _, r := range rows {
 		list.Grants = append(list.Grants, viewGrant(r, s.Now()))
 	}
@@ -301,11 +268,14 @@ type ShowGrant struct {
 
 // ShowGrant runs the query.
 func (s *Service) ShowGrant(ctx context.Context, q ShowGrant) (GrantView, error) {
-	if err := s.Wait(ctx, q.Freshness); err != nil {
+	stale, err := s.Wait(ctx, q.Freshness, projections.Grants.Name)
+	if err != nil {
 		return GrantView{}, err
 	}
 	row, err := s.Read.Grant(ctx, q.Grant)
-	return viewGrant(row, s.Now()), err
+	v := viewGrant(row, s.Now())
+	v.Staleness = stale
+	return v, err
 }
 
 // ProjectionStatus asks how far the projections are.
@@ -315,7 +285,7 @@ type ProjectionStatus struct{}
 type ProjectionState struct {
 	projections.Position
 	Place uint64 `json:"position"` // in the log; sequence is the same
-	Head  uint64 `json:"head"`     // of the log
+	Head  uint64 `json:"head"`     // the last event of a link or grant
 	Lag   uint64 `json:"lag"`      // events between the two, at most
 }
 
@@ -326,7 +296,7 @@ type ProjectionList struct {
 
 // ProjectionStatus runs the query.
 func (s *Service) ProjectionStatus(ctx context.Context, _ ProjectionStatus) (ProjectionList, error) {
-	head, err := s.Head(ctx)
+	head, err := s.Last(ctx)
 	if err != nil {
 		return ProjectionList{}, err
 	}

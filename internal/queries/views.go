@@ -13,6 +13,7 @@ import (
 // LinkView is a link as people and programs see it. The client secret is never
 // part of it, only whether there is one.
 type LinkView struct {
+	Staleness
 	Link                  uuid.UUID               `json:"link_id"`
 	Name                  string                  `json:"name"`
 	Provider              string                  `json:"provider"`
@@ -56,6 +57,7 @@ func ViewLink(r projections.LinkRow) LinkView {
 
 // GrantView is a grant as people and programs see it, without its tokens.
 type GrantView struct {
+	Staleness
 	Grant                 uuid.UUID      `json:"grant_id"`
 	Link                  uuid.UUID      `json:"link_id"`
 	Subject               string         `json:"subject"`

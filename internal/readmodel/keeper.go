@@ -124,7 +124,16 @@ type Plan struct {
 type Request struct {
 	Projection projections.Projection
 	Label      string // of a past state
-	Until      uint64 // 0: the present
+	Past       bool   // up to Until; else the present
+	Until      uint64 // 0 is the state before the first event
+}
+
+// target is the last sequence that is loaded in bulk.
+func (r Request) target(last uint64) uint64 {
+	if r.Past {
+		return min(r.Until, last)
+	}
+	return last
 }
 
 // sample is how long the log is read to estimate a rebuild.
@@ -140,10 +149,9 @@ func (k Keeper) Plan(ctx context.Context, r Request) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	p := Plan{Projection: r.Projection.Name, Target: last, Events: state.Msgs, Aggregates: int(state.NumSubjects)}
-	if r.Until > 0 && r.Until < p.Target {
-		p.Events = p.Events * r.Until / p.Target
-		p.Target = r.Until
+	p := Plan{Projection: r.Projection.Name, Target: r.target(last), Events: state.Msgs, Aggregates: int(state.NumSubjects)}
+	if p.Target < last {
+		p.Events = p.Events * p.Target / last
 	}
 	p.Passes = projections.PassesFor(r.Projection, p.Aggregates)
 	if g, ok, err := k.interrupted(ctx, r); err != nil {
@@ -179,7 +187,7 @@ func (k Keeper) sample(ctx context.Context) (read int, took time.Duration, err e
 func (k Keeper) interrupted(ctx context.Context, r Request) (projections.Generation, bool, error) {
 	all, err := k.Store.Generations(ctx)
 	for _, g := range all {
-		if g.Projection == r.Projection.Name && g.State == projections.StateBuilding && g.Label == r.Label && (r.Until == 0 || r.Until == g.Target) {
+		if g.Projection == r.Projection.Name && g.State == projections.StateBuilding && g.Label == r.Label && (!r.Past || r.Until == g.Target) {
 			return g, true, err
 		}
 	}
@@ -209,7 +217,7 @@ func (k Keeper) Rebuild(ctx context.Context, r Request, progress func(pass int, 
 	if err := (projections.Build{Projection: r.Projection, Feed: k.Feed, Store: k.Store, Progress: progress}).Run(ctx, g); err != nil {
 		return g, fmt.Errorf("fill generation %d of %s: %w; run the same again to go on", g.Generation, g.Projection, err)
 	}
-	if r.Label != "" {
+	if r.Past {
 		return g, nil
 	}
 	if err := k.present(ctx, r.Projection, g); err != nil {
@@ -274,7 +282,7 @@ func (k Keeper) Verify(ctx context.Context, p projections.Projection, generation
 	if err != nil {
 		return 0, nil, err
 	}
-	v := projections.Verification{Projection: p, Feed: k.Feed, Store: k.Store, History: k.Feed.HistoryOf, Differs: differs}
+	v := projections.Verification{Projection: p, Feed: k.Feed, Store: k.Store, Differs: differs}
 	shards, err := v.Run(ctx, generation, projections.PassesFor(p, int(state.NumSubjects)))
 	count := 0
 	for _, s := range shards {

@@ -250,7 +250,7 @@ func testVerify(t *testing.T, open Open) {
 	project(t, s, l)
 	verify := func(p projections.Projection) (shards []projections.Shard, found []projections.Difference) {
 		v := projections.Verification{
-			Projection: p, Feed: l, Store: s, History: l.History,
+			Projection: p, Feed: l, Store: s,
 			Differs: func(d projections.Difference) { found = append(found, d) },
 		}
 		shards, err := v.Run(t.Context(), projections.FirstGeneration, 4)

@@ -107,14 +107,3 @@ func (l *Log) Follow(ctx context.Context, after uint64, handle func(context.Cont
 	}
 	return ctx.Err()
 }
-
-// History is what the log has of a link and its grants, or of one grant.
-func (l *Log) History(_ context.Context, key domain.Key, upTo uint64) ([]domain.Record, error) {
-	var all []domain.Record
-	for _, r := range l.Records {
-		if r.Link == key.Link && (key.Grant == uuid.Nil || r.Grant == key.Grant) && r.Sequence <= upTo {
-			all = append(all, r)
-		}
-	}
-	return all, nil
-}
