@@ -319,7 +319,7 @@ func fillLinks(b *testing.B, s store, links int) {
 		}
 	}
 	g.Passed = 1
-	if err := errors.Join(s.Passed(b.Context(), g), s.Finish(b.Context(), g), s.Switch(b.Context(), "links", g.Generation)); err != nil {
+	if err := errors.Join(s.Record(b.Context(), g), s.Finish(b.Context(), g), s.Switch(b.Context(), "links", g.Generation)); err != nil {
 		b.Fatal(err)
 	}
 	time.Sleep(1100 * time.Millisecond) // readers remember the active generation for a second

@@ -62,9 +62,10 @@ func (s *Store) Load(ctx context.Context, b projections.Batch, _ bool) error {
 	return s.inTx(ctx, func(tx *sql.Tx) error { return putAll(ctx, tx, b) })
 }
 
-// Passed records how many passes are done.
-func (s *Store) Passed(ctx context.Context, g projections.Generation) error {
-	_, err := s.write.ExecContext(ctx, `UPDATE builds SET passed = $3 WHERE name = $1 AND generation = $2`, g.Projection, g.Generation, g.Passed)
+// Record keeps how far a build has come.
+func (s *Store) Record(ctx context.Context, g projections.Generation) error {
+	_, err := s.write.ExecContext(ctx, `UPDATE builds SET begun = $3, passed = $4 WHERE name = $1 AND generation = $2`,
+		g.Projection, g.Generation, g.Begun, g.Passed)
 	return err
 }
 

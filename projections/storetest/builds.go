@@ -107,6 +107,40 @@ func activity(t testing.TB, s projections.Reader, name string) []domain.Record {
 	return records
 }
 
+// watching is a builder that notes how rows are loaded.
+type watching struct {
+	Store
+	again []bool
+}
+
+func (s *watching) Load(ctx context.Context, b projections.Batch, again bool) error {
+	s.again = append(s.again, again)
+	return s.Store.Load(ctx, b, again)
+}
+
+// testBuildCopies: rows that cannot be there yet are copied, in the first pass
+// too; only a pass that was interrupted while it stored rows replaces them.
+func testBuildCopies(t *testing.T, open Open) {
+	s, l := migrated(t, open), random(rand.New(rand.NewPCG(3, 4)), &Log{Batch: 9}, 50)
+	g, err := s.Begin(t.Context(), projections.Generation{Position: projections.Position{Projection: "links"}, Target: l.Last(), Passes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, run := range []struct {
+		loads int
+		again bool
+	}{{0, false}, {1, true}, {99, true}} { // the first is stopped before its first row
+		w := &watching{Store: &stopping{s, run.loads}}
+		err := projections.Build{Projection: projections.Links, Feed: l, Store: w}.Run(t.Context(), generation(t, s, "links", g.Generation))
+		if err != nil && !errors.Is(err, errStopped) {
+			t.Fatal(err)
+		}
+		if len(w.again) == 0 || w.again[0] != run.again {
+			t.Errorf("stopped after %d loads: rows are loaded again: %v, want %v", run.loads, w.again, run.again)
+		}
+	}
+}
+
 // stopping is a builder that fails after some loads.
 type stopping struct {
 	Store
