@@ -28,12 +28,15 @@ type Generation struct {
 	Passes int    `json:"passes,omitempty"` // over the log
 	Begun  int    `json:"-"`                // of them, those that may have stored rows
 	Passed int    `json:"passed,omitempty"` // of them, done
+
+	Finished bool `json:"-"` // the bulk is indexed and counted
 }
 
 // Loaded reports whether the bulk of the generation is there.
-func (g Generation) Loaded() bool { return g.Passed == g.Passes }
+func (g Generation) Loaded() bool { return g.Passed == g.Passes && g.Finished }
 
-// Followed reports whether projectors keep the generation up to date.
+// Followed reports whether projectors keep the generation up to date: not before
+// it is finished, for what they count would be counted twice, or not at all.
 func (g Generation) Followed() bool { return g.Loaded() && g.Label == "" }
 
 // Builder fills generations beside the one that readers use.
@@ -54,7 +57,8 @@ type Builder interface {
 	// Record keeps how many passes have begun and how many are done.
 	Record(ctx context.Context, g Generation) error
 
-	// Finish makes the indexes and sets the checkpoint to the target.
+	// Finish makes the indexes, sets the checkpoint to the target, and counts what
+	// is there; the mark that this is done moves with the counts.
 	Finish(ctx context.Context, g Generation) error
 
 	// Switch has readers use a generation that is loaded, and retires the other.

@@ -168,7 +168,7 @@ func (s *Store) Record(ctx context.Context, g projections.Generation) error {
 	return err
 }
 
-// Finish makes the indexes and sets the checkpoint.
+// Finish makes the indexes, sets the checkpoint and counts.
 func (s *Store) Finish(ctx context.Context, g projections.Generation) error {
 	m := migration{Store: s, owner: uuid.New()}
 	if err := m.wait(ctx); err != nil {
@@ -179,9 +179,13 @@ func (s *Store) Finish(ctx context.Context, g projections.Generation) error {
 		return err
 	}
 	return s.inTx(ctx, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `UPDATE projections SET sequence = $3, updated_at = now() WHERE name = $1 AND generation = $2 AND sequence < $3`,
+		tag, err := tx.Exec(ctx, tables.MarkFinished, g.Projection, g.Generation)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		_, err = tx.Exec(ctx, `UPDATE projections SET sequence = $3, updated_at = now() WHERE name = $1 AND generation = $2 AND sequence < $3`,
 			g.Projection, g.Generation, int64(g.Target))
-		if err != nil || tag.RowsAffected() == 0 || g.Projection != projections.Links.Name {
+		if err != nil || g.Projection != projections.Links.Name {
 			return err
 		}
 		for _, statement := range tables.Recount {
