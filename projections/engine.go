@@ -51,7 +51,7 @@ func Backoff(failures int) time.Duration {
 // *PoisonError: an event that cannot be folded; the projection's problem is
 // recorded in the store and Run must not be repeated before a person has looked.
 func (e *Engine) Run(ctx context.Context) error {
-	r := run{Engine: e, log: e.Log.With("projection", e.Projection.Name, "generation", e.generation())}
+	r := run{Engine: e, rows: remember(e.Store), log: e.Log.With("projection", e.Projection.Name, "generation", e.generation())}
 	for {
 		err := r.follow(ctx)
 		var poison *PoisonError
@@ -82,6 +82,7 @@ var errRewound = errors.New("the checkpoint was set back")
 // run is one Run of an Engine: where it stands and how often it failed in a row.
 type run struct {
 	*Engine
+	rows     *remembered
 	log      *slog.Logger
 	at       Position
 	failures int
@@ -94,6 +95,7 @@ func (r *run) follow(ctx context.Context) error {
 		return fmt.Errorf("read the checkpoint: %w", err)
 	}
 	r.at = at
+	r.rows.forget()
 	return r.Feed.Follow(ctx, at.Sequence, r.handle)
 }
 
@@ -102,6 +104,9 @@ func (r *run) follow(ctx context.Context) error {
 func (r *run) handle(ctx context.Context, records []domain.Record) error {
 	for {
 		err := r.step(ctx, records)
+		if err != nil {
+			r.rows.forget()
+		}
 		var poison *PoisonError
 		switch {
 		case err == nil:
@@ -126,7 +131,7 @@ func (r *run) handle(ctx context.Context, records []domain.Record) error {
 
 // step folds what is new in the batch and stores it in one transaction.
 func (r *run) step(ctx context.Context, records []domain.Record) error {
-	b, err := r.Projection.Fold(ctx, r.Store, r.at, records)
+	b, err := r.Projection.Fold(ctx, r.rows, r.at, records)
 	var poison *PoisonError
 	if err != nil && !errors.As(err, &poison) {
 		return err
@@ -136,6 +141,7 @@ func (r *run) step(ctx context.Context, records []domain.Record) error {
 			return fmt.Errorf("store events %d to %d: %w", b.From+1, b.To, err)
 		}
 		r.at.Sequence = b.To
+		r.rows.stored(b)
 	} else if poison != nil {
 		return r.confirm(ctx, poison)
 	}
