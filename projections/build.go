@@ -26,13 +26,17 @@ type Generation struct {
 	Label  string `json:"label,omitempty"`  // of a past state, which is not followed up
 	Target uint64 `json:"target,omitempty"` // the log is loaded in bulk up to here
 	Passes int    `json:"passes,omitempty"` // over the log
+	Begun  int    `json:"-"`                // of them, those that may have stored rows
 	Passed int    `json:"passed,omitempty"` // of them, done
+
+	Finished bool `json:"-"` // the bulk is indexed and counted
 }
 
 // Loaded reports whether the bulk of the generation is there.
-func (g Generation) Loaded() bool { return g.Passed == g.Passes }
+func (g Generation) Loaded() bool { return g.Passed == g.Passes && g.Finished }
 
-// Followed reports whether projectors keep the generation up to date.
+// Followed reports whether projectors keep the generation up to date: not before
+// it is finished, for what they count would be counted twice, or not at all.
 func (g Generation) Followed() bool { return g.Loaded() && g.Label == "" }
 
 // Builder fills generations beside the one that readers use.
@@ -50,10 +54,11 @@ type Builder interface {
 	// to go. Rows that may be there already are loaded again with again.
 	Load(ctx context.Context, b Batch, again bool) error
 
-	// Passed records how many passes are done.
-	Passed(ctx context.Context, g Generation) error
+	// Record keeps how many passes have begun and how many are done.
+	Record(ctx context.Context, g Generation) error
 
-	// Finish makes the indexes and sets the checkpoint to the target.
+	// Finish makes the indexes, sets the checkpoint to the target, and counts what
+	// is there; the mark that this is done moves with the counts.
 	Finish(ctx context.Context, g Generation) error
 
 	// Switch has readers use a generation that is loaded, and retires the other.
@@ -97,29 +102,31 @@ var errReached = errors.New("the target is reached")
 
 // Run fills a generation that [Builder.Begin] made, from where it stands.
 func (b Build) Run(ctx context.Context, g Generation) error {
-	again := true // an interrupted run may have left rows of this pass
 	for g.Passed < g.Passes {
-		if err := b.pass(ctx, g, again); err != nil {
+		if err := b.pass(ctx, &g); err != nil {
 			return fmt.Errorf("pass %d of %d over the log: %w", g.Passed+1, g.Passes, err)
 		}
 		g.Passed++
-		if err := b.Store.Passed(ctx, g); err != nil {
+		if err := b.Store.Record(ctx, g); err != nil {
 			return err
 		}
-		again = false
 	}
 	return b.Store.Finish(ctx, g)
 }
 
-func (b Build) pass(ctx context.Context, g Generation, again bool) error {
+func (b Build) pass(ctx context.Context, g *Generation) error {
 	if b.Projection.Name == Activity.Name {
-		return b.copyEvents(ctx, g)
+		return b.copyEvents(ctx, *g)
 	}
 	f, err := b.Projection.start(ctx, none{}, g.Generation, nil)
 	if err != nil {
 		return err
 	}
-	if err := b.fold(ctx, g, f); err != nil {
+	if err := b.fold(ctx, *g, f); err != nil {
+		return err
+	}
+	again, err := b.begin(ctx, g)
+	if err != nil {
 		return err
 	}
 	all := Batch{Projection: b.Projection.Name, Generation: g.Generation}
@@ -132,6 +139,17 @@ func (b Build) pass(ctx context.Context, g Generation, again bool) error {
 		}
 	}
 	return nil
+}
+
+// begin records that the present pass stores rows from now on, and reports
+// whether an interrupted run may have stored some of it: only then do they take
+// the slow way, which replaces rows.
+func (b Build) begin(ctx context.Context, g *Generation) (again bool, err error) {
+	if g.Begun > g.Passed {
+		return true, nil
+	}
+	g.Begun = g.Passed + 1
+	return false, b.Store.Record(ctx, *g)
 }
 
 // fold applies the log up to the target, as far as it belongs to the present pass.

@@ -52,7 +52,7 @@ func Backoff(failures int) time.Duration {
 // *PoisonError: an event that cannot be read or folded; the projection's problem is
 // recorded in the store and Run must not be repeated before a person has looked.
 func (e *Engine) Run(ctx context.Context) error {
-	r := run{Engine: e, log: e.Log.With("projection", e.Projection.Name, "generation", e.generation())}
+	r := run{Engine: e, rows: remember(e.Store), log: e.Log.With("projection", e.Projection.Name, "generation", e.generation())}
 	for {
 		err := r.follow(ctx)
 		var poison *PoisonError
@@ -83,6 +83,7 @@ var errRewound = errors.New("the checkpoint was set back")
 // run is one Run of an Engine: where it stands and how often it failed in a row.
 type run struct {
 	*Engine
+	rows     *remembered
 	log      *slog.Logger
 	at       Position
 	failures int
@@ -95,6 +96,7 @@ func (r *run) follow(ctx context.Context) error {
 		return fmt.Errorf("read the checkpoint: %w", err)
 	}
 	r.at = at
+	r.rows.forget()
 	err = r.Feed.Follow(ctx, at.Sequence, r.handle)
 	if bad, ok := errors.AsType[*domain.UnreadableError](err); ok {
 		return &PoisonError{Projection: r.Projection.Name, Sequence: bad.Sequence, Type: bad.Type, Err: bad}
@@ -107,6 +109,9 @@ func (r *run) follow(ctx context.Context) error {
 func (r *run) handle(ctx context.Context, records []domain.Record) error {
 	for {
 		err := r.step(ctx, records)
+		if err != nil {
+			r.rows.forget()
+		}
 		var poison *PoisonError
 		switch {
 		case err == nil:
@@ -131,7 +136,7 @@ func (r *run) handle(ctx context.Context, records []domain.Record) error {
 
 // step folds what is new in the batch and stores it in one transaction.
 func (r *run) step(ctx context.Context, records []domain.Record) error {
-	b, err := r.Projection.Fold(ctx, r.Store, r.at, records)
+	b, err := r.Projection.Fold(ctx, r.rows, r.at, records)
 	var poison *PoisonError
 	if err != nil && !errors.As(err, &poison) {
 		return err
@@ -141,6 +146,7 @@ func (r *run) step(ctx context.Context, records []domain.Record) error {
 			return fmt.Errorf("store events %d to %d: %w", b.From+1, b.To, err)
 		}
 		r.at.Sequence = b.To
+		r.rows.stored(b)
 	} else if poison != nil {
 		return r.confirm(ctx, poison)
 	}

@@ -161,13 +161,14 @@ func cell[T any](rows [][]any, k int, values []T) {
 	}
 }
 
-// Passed records how many passes are done.
-func (s *Store) Passed(ctx context.Context, g projections.Generation) error {
-	_, err := s.pool.Exec(ctx, `UPDATE builds SET passed = $3 WHERE name = $1 AND generation = $2`, g.Projection, g.Generation, g.Passed)
+// Record keeps how far a build has come.
+func (s *Store) Record(ctx context.Context, g projections.Generation) error {
+	_, err := s.pool.Exec(ctx, `UPDATE builds SET begun = $3, passed = $4 WHERE name = $1 AND generation = $2`,
+		g.Projection, g.Generation, g.Begun, g.Passed)
 	return err
 }
 
-// Finish makes the indexes and sets the checkpoint.
+// Finish makes the indexes, sets the checkpoint and counts.
 func (s *Store) Finish(ctx context.Context, g projections.Generation) error {
 	m := migration{Store: s, owner: uuid.New()}
 	if err := m.wait(ctx); err != nil {
@@ -178,9 +179,13 @@ func (s *Store) Finish(ctx context.Context, g projections.Generation) error {
 		return err
 	}
 	return s.inTx(ctx, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `UPDATE projections SET sequence = $3, updated_at = now() WHERE name = $1 AND generation = $2 AND sequence < $3`,
+		tag, err := tx.Exec(ctx, tables.MarkFinished, g.Projection, g.Generation)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		_, err = tx.Exec(ctx, `UPDATE projections SET sequence = $3, updated_at = now() WHERE name = $1 AND generation = $2 AND sequence < $3`,
 			g.Projection, g.Generation, int64(g.Target))
-		if err != nil || tag.RowsAffected() == 0 || g.Projection != projections.Links.Name {
+		if err != nil || g.Projection != projections.Links.Name {
 			return err
 		}
 		for _, statement := range tables.Recount {

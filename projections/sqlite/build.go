@@ -62,24 +62,29 @@ func (s *Store) Load(ctx context.Context, b projections.Batch, _ bool) error {
 	return s.inTx(ctx, func(tx *sql.Tx) error { return putAll(ctx, tx, b) })
 }
 
-// Passed records how many passes are done.
-func (s *Store) Passed(ctx context.Context, g projections.Generation) error {
-	_, err := s.write.ExecContext(ctx, `UPDATE builds SET passed = $3 WHERE name = $1 AND generation = $2`, g.Projection, g.Generation, g.Passed)
+// Record keeps how far a build has come.
+func (s *Store) Record(ctx context.Context, g projections.Generation) error {
+	_, err := s.write.ExecContext(ctx, `UPDATE builds SET begun = $3, passed = $4 WHERE name = $1 AND generation = $2`,
+		g.Projection, g.Generation, g.Begun, g.Passed)
 	return err
 }
 
-// Finish makes the indexes and sets the checkpoint.
+// Finish makes the indexes, sets the checkpoint and counts.
 func (s *Store) Finish(ctx context.Context, g projections.Generation) error {
 	return s.inTx(ctx, func(tx *sql.Tx) error {
 		if err := run(ctx, tx, tables.GenerationFile(g.Projection), g.Generation, tables.Secondary); err != nil {
 			return err
 		}
-		result, err := tx.ExecContext(ctx, `UPDATE projections SET sequence = $3, updated_at = $4 WHERE name = $1 AND generation = $2 AND sequence < $3`,
-			g.Projection, g.Generation, int64(g.Target), time.Now().UnixMicro())
+		result, err := tx.ExecContext(ctx, tables.MarkFinished, g.Projection, g.Generation)
 		if err != nil {
 			return err
 		}
-		if n, err := result.RowsAffected(); err != nil || n == 0 || g.Projection != projections.Links.Name {
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE projections SET sequence = $3, updated_at = $4 WHERE name = $1 AND generation = $2 AND sequence < $3`,
+			g.Projection, g.Generation, int64(g.Target), time.Now().UnixMicro())
+		if err != nil || g.Projection != projections.Links.Name {
 			return err
 		}
 		for _, statement := range tables.Recount {

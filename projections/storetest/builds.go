@@ -107,6 +107,87 @@ func activity(t testing.TB, s projections.Reader, name string) []domain.Record {
 	return records
 }
 
+// watching is a builder that notes how rows are loaded.
+type watching struct {
+	Store
+	again []bool
+}
+
+func (s *watching) Load(ctx context.Context, b projections.Batch, again bool) error {
+	s.again = append(s.again, again)
+	return s.Store.Load(ctx, b, again)
+}
+
+// testBuildCopies: rows that cannot be there yet are copied, in the first pass
+// too; only a pass that was interrupted while it stored rows replaces them.
+func testBuildCopies(t *testing.T, open Open) {
+	s, l := migrated(t, open), random(rand.New(rand.NewPCG(3, 4)), &Log{Batch: 9}, 50)
+	g, err := s.Begin(t.Context(), projections.Generation{Position: projections.Position{Projection: "links"}, Target: l.Last(), Passes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, run := range []struct {
+		loads int
+		again bool
+	}{{0, false}, {1, true}, {99, true}} { // the first is stopped before its first row
+		w := &watching{Store: &stopping{s, run.loads}}
+		err := projections.Build{Projection: projections.Links, Feed: l, Store: w}.Run(t.Context(), generation(t, s, "links", g.Generation))
+		if err != nil && !errors.Is(err, errStopped) {
+			t.Fatal(err)
+		}
+		if len(w.again) == 0 || w.again[0] != run.again {
+			t.Errorf("stopped after %d loads: rows are loaded again: %v, want %v", run.loads, w.again, run.again)
+		}
+	}
+}
+
+// unfinished is a builder that stops before the end.
+type unfinished struct{ Store }
+
+func (unfinished) Finish(context.Context, projections.Generation) error { return errStopped }
+
+// testBuildCounts: a build that stopped between its last pass and its end is not
+// followed and not switched to; and where a projector came past the target in that
+// moment all the same, the links are counted.
+func testBuildCounts(t *testing.T, open Open) {
+	s, l := migrated(t, open), random(rand.New(rand.NewPCG(3, 4)), &Log{Batch: 9}, 100)
+	g, err := s.Begin(t.Context(), projections.Generation{Position: projections.Position{Projection: "links"}, Target: l.Last(), Passes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := projections.Build{Projection: projections.Links, Feed: l, Store: unfinished{s}}
+	if err := b.Run(t.Context(), g); !errors.Is(err, errStopped) {
+		t.Fatal(err)
+	}
+	if g = generation(t, s, "links", g.Generation); g.Followed() || g.Loaded() {
+		t.Errorf("%+v is followed before it is finished", g)
+	}
+	wantCode(t, domain.FailedPrecondition, "a switch to what is not finished", s.Switch(t.Context(), "links", g.Generation))
+	l.Link("late", created("Late", "microsoft"))
+	e := engine(projections.Links, s, l)
+	e.Generation = g.Generation
+	if err := e.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.Store = s
+	if err := errors.Join(b.Run(t.Context(), g), b.Run(t.Context(), g)); err != nil {
+		t.Fatal(err)
+	}
+	project(t, s, l)
+	want, err := s.LinkCounts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	built, err := s.At(t.Context(), "links", g.Generation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := built.LinkCounts(t.Context())
+	if diff := cmp.Diff(want, got); diff != "" || err != nil || len(want) == 0 {
+		t.Errorf("counts differ from those kept event by event (error %v):\n%s", err, diff)
+	}
+}
+
 // stopping is a builder that fails after some loads.
 type stopping struct {
 	Store

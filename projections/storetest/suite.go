@@ -60,6 +60,8 @@ func Run(t *testing.T, open Open) {
 		"poison":                       testPoison,
 		"a newer node is past it":      testNewerNode,
 		"a generation is built":        testBuild,
+		"a build copies":               testBuildCopies,
+		"a build counts":               testBuildCounts,
 		"a build is interrupted":       testBuildInterrupted,
 		"a past state":                 testPast,
 		"switch and drop":              testSwitch,

@@ -14,11 +14,15 @@ import (
 const (
 	Retire   = `UPDATE projections SET state = 'retired' WHERE name = $1 AND state = 'active' AND generation <> $2`
 	Activate = `UPDATE projections SET state = 'active' WHERE name = $1 AND generation = $2
-		AND NOT EXISTS (SELECT 1 FROM builds b WHERE b.name = $1 AND b.generation = $2 AND (b.passed < b.passes OR b.label <> ''))`
+		AND NOT EXISTS (SELECT 1 FROM builds b WHERE b.name = $1 AND b.generation = $2 AND (b.passed < b.passes OR b.finished = 0 OR b.label <> ''))`
 
 	Forget      = `DELETE FROM projections WHERE name = $1 AND generation = $2 AND state <> 'active'`
 	ForgetBuild = `DELETE FROM builds WHERE name = $1 AND generation = $2`
 )
+
+// MarkFinished comes first in the transaction that counts a bulk load: a build
+// whose end is run again is counted once. Arguments: name, generation.
+const MarkFinished = `UPDATE builds SET finished = 1 WHERE name = $1 AND generation = $2 AND finished = 0`
 
 // Recount fills the counts of links from the links themselves, which a bulk load
 // leaves to the end.

@@ -48,13 +48,14 @@ func (r *Reader) positions(ctx context.Context, where string, args ...any) ([]pr
 func (r *Reader) Generations(ctx context.Context) ([]projections.Generation, error) {
 	var all []projections.Generation
 	const sql = `SELECT p.name, p.generation, p.state, p.sequence, p.problem, p.updated_at,
-			coalesce(b.label, ''), coalesce(b.target, 0), coalesce(b.passes, 0), coalesce(b.passed, 0)
+			coalesce(b.label, ''), coalesce(b.target, 0), coalesce(b.passes, 0), coalesce(b.begun, 0), coalesce(b.passed, 0), coalesce(b.finished, 1)
 		FROM projections p LEFT JOIN builds b ON b.name = p.name AND b.generation = p.generation ORDER BY p.name, p.generation`
 	err := r.query(ctx, sql, nil, func(scan func(...any) error) error {
 		var g projections.Generation
-		var sequence, target int64
+		var sequence, target, finished int64
 		var at instant
-		err := scan(&g.Projection, &g.Generation, &g.State, &sequence, &g.Problem, &at, &g.Label, &target, &g.Passes, &g.Passed)
+		err := scan(&g.Projection, &g.Generation, &g.State, &sequence, &g.Problem, &at, &g.Label, &target, &g.Passes, &g.Begun, &g.Passed, &finished)
+		g.Finished = finished != 0
 		g.Sequence, g.Target, g.UpdatedAt = uint64(sequence), uint64(target), time.Time(at)
 		all = append(all, g)
 		return err

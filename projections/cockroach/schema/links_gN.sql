@@ -10,6 +10,13 @@ CREATE TABLE IF NOT EXISTS links_gN (
     doc        JSONB       NOT NULL
 );
 
+-- By two filters at once. By one of them alone, a page that the other leaves empty
+-- is found out only by reading all rows. They are made first, for between indexes
+-- that look alike SQLite takes the first.
+CREATE INDEX IF NOT EXISTS links_gN_provider_name ON links_gN (provider, status, name_lower, link_id);
+
+CREATE INDEX IF NOT EXISTS links_gN_provider_expiry ON links_gN (provider, status, next_expiry, link_id) WHERE next_expiry IS NOT NULL;
+
 CREATE INDEX IF NOT EXISTS links_gN_status ON links_gN (status, sequence DESC);
 
 CREATE INDEX IF NOT EXISTS links_gN_provider ON links_gN (provider, status, sequence DESC);

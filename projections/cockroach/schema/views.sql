@@ -3,7 +3,7 @@ CREATE OR REPLACE VIEW links_list AS SELECT
     (doc -> 'grants' ->> 'total')::BIGINT AS grants, (doc -> 'grants' ->> 'healthy')::BIGINT AS healthy,
     (doc -> 'grants' ->> 'retrying')::BIGINT AS retrying, (doc -> 'grants' ->> 'attention')::BIGINT AS attention,
     (doc -> 'grants' ->> 'pending')::BIGINT AS pending, (doc -> 'grants' ->> 'suspended')::BIGINT AS suspended,
-    (doc ->> 'next_expiry')::TIMESTAMPTZ AS next_expiry, updated_at, sequence
+    next_expiry, updated_at, sequence
 FROM links_g{links} WHERE status <> '';
 
 CREATE OR REPLACE VIEW grants_due AS SELECT
@@ -19,5 +19,5 @@ FROM activity_g{activity};
 CREATE OR REPLACE VIEW refresh_health AS SELECT
     provider, count(*) AS links, count(*) FILTER (WHERE status = 'degraded') AS degraded,
     sum((doc -> 'grants' ->> 'healthy')::BIGINT)::BIGINT AS healthy, sum((doc -> 'grants' ->> 'retrying')::BIGINT)::BIGINT AS retrying,
-    sum((doc -> 'grants' ->> 'attention')::BIGINT)::BIGINT AS attention, min((doc ->> 'next_expiry')::TIMESTAMPTZ) AS next_expiry
+    sum((doc -> 'grants' ->> 'attention')::BIGINT)::BIGINT AS attention, min(next_expiry) AS next_expiry
 FROM links_g{links} WHERE status NOT IN ('', 'deleted') GROUP BY provider;
