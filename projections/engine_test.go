@@ -205,7 +205,7 @@ func TestPoisonIsLoud(t *testing.T) {
 // does that can't be folded, and once; what was before it is stored.
 func TestUnreadable(t *testing.T) {
 	m, l, follows := newMemory(), threeLinks(), 0
-	broken := feed(func(ctx context.Context, after uint64, handle func(context.Context, []domain.Record) error) error {
+	broken := feed(func(ctx context.Context, _ uint64, handle func(context.Context, []domain.Record) error) error {
 		follows++
 		return errors.Join(handle(ctx, l.Records), &domain.UnreadableError{Sequence: 99, Subject: "x.events.link.1", Err: errDown})
 	})

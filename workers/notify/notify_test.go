@@ -89,7 +89,7 @@ func newWorld() *world {
 		Grants:  held[grant.State, grant.Event]{grant.State{Version: 3, Subject: "anna", Reauthorize: grant.GrantInvalid}},
 		Publish: func(_ context.Context, n notify.Notice) error { w.sent = append(w.sent, n); return nil },
 		Now:     func() time.Time { return w.now },
-		Windows: w.shared, Since: w.shared.since,
+		Windows: w.shared, Since: w.since,
 	}
 	return w
 }
