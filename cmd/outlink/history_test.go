@@ -66,16 +66,33 @@ func TestHistory(t *testing.T) {
 	if out := do(0, "refresh_started", "events", "ls", "--type", "grant.refresh", "--by", "node:*"); strings.Contains(out, "token_issued") {
 		t.Errorf("a filter by type lets others through:\n%s", out)
 	}
+	tailed := do(0, "token_issued", "events", "tail", "--until", before)
+	if strings.Contains(tailed, "link.disabled") || !strings.Contains(tailed, "link.created") {
+		t.Errorf("up to a time, there is more:\n%s", tailed)
+	}
+	if out := do(0, "link.disabled", "events", "tail", "--since", before, "--follow=false"); strings.Contains(out, "link.created") {
+		t.Errorf("since a time, there is more:\n%s", out)
+	}
+	if out := do(0, "link.disabled", "events", "tail", "--follow=false", "--link", "google"); !strings.Contains(out, "link.created") {
+		t.Errorf("what there is of a link:\n%s", out)
+	}
+	soon := time.Now().UTC().Add(3 * time.Second).Format(time.RFC3339Nano)
+	do(0, "token_issued", "events", "tail", "--since", before, "--until", soon)
 	do(0, "events of", "events", "verify")
 	file := filepath.Join(t.TempDir(), "log.jsonl.zst")
 	do(0, "events", "events", "export", "--file", file)
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 || info.Size() == 0 {
 		t.Errorf("the export: %v, %v", info, err)
 	}
+	do(0, "link.enabled", "link", "enable", "google") // the log is longer than the file now
 	do(4, "import into an empty one", "events", "import", file)
+	alone := filepath.Join(t.TempDir(), "link.jsonl")
+	do(0, "events", "events", "export", "--link", "google", "--file", alone)
 
 	d.migrate("moved")
+	do(2, "export of one link", "events", "import", alone, "--namespace", "moved")
 	do(0, "events", "events", "import", file, "--namespace", "moved")
+	do(0, "0 events", "events", "import", file, "--namespace", "moved")
 	do(0, "events of", "events", "verify", "--namespace", "moved")
 	moved := strings.Split(strings.TrimSpace(do(0, "", "events", "ls", "--namespace", "moved", "--type", "outlink.link.")), "\n")
 	if len(moved) != 5 {
