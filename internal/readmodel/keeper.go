@@ -141,6 +141,19 @@ const sample = 500 * time.Millisecond
 
 // Plan looks at what a rebuild has to do, and does none of it.
 func (k Keeper) Plan(ctx context.Context, r Request) (Plan, error) {
+	p, err := k.scope(ctx, r)
+	if err != nil {
+		return p, err
+	}
+	read, took, err := k.sample(ctx)
+	if err == nil && read > 0 {
+		p.Estimate = time.Duration(float64(took) / float64(read) * float64(p.Events) * float64(p.Passes))
+	}
+	return p, err
+}
+
+// scope is a plan without its estimate, which takes a while to find.
+func (k Keeper) scope(ctx context.Context, r Request) (Plan, error) {
 	state, err := k.Feed.State(ctx)
 	if err != nil {
 		return Plan{}, err
@@ -159,11 +172,7 @@ func (k Keeper) Plan(ctx context.Context, r Request) (Plan, error) {
 	} else if ok {
 		p.Resumes, p.Target, p.Passes = g.Generation, g.Target, g.Passes
 	}
-	read, took, err := k.sample(ctx)
-	if err == nil && read > 0 {
-		p.Estimate = time.Duration(float64(took) / float64(read) * float64(p.Events) * float64(p.Passes))
-	}
-	return p, err
+	return p, nil
 }
 
 func (k Keeper) sample(ctx context.Context) (read int, took time.Duration, err error) {
@@ -198,7 +207,7 @@ func (k Keeper) interrupted(ctx context.Context, r Request) (projections.Generat
 // has readers use it. A past state is filled and left where it is. What was
 // interrupted goes on.
 func (k Keeper) Rebuild(ctx context.Context, r Request, progress func(pass int, at uint64)) (projections.Generation, error) {
-	plan, err := k.Plan(ctx, r)
+	plan, err := k.scope(ctx, r)
 	if err != nil {
 		return projections.Generation{}, err
 	}

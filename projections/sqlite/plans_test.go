@@ -54,6 +54,7 @@ func TestEveryPageIsARange(t *testing.T) {
 		{links(projections.LinkFilter{Health: projections.HealthAttention, After: after}), "links_g1_health (health=? AND status=? AND sequence<?)"},
 		{links(projections.LinkFilter{Expiring: time.Now()}), "links_g1_expiry (status=? AND next_expiry<?)"},
 		{links(projections.LinkFilter{Expiring: time.Now(), After: after}), "links_g1_expiry (status=? AND (next_expiry,link_id)>(?,?) AND next_expiry<?)"},
+		{links(projections.LinkFilter{Expiring: time.Now(), Text: "a"}), "links_g1_name (status=? AND name_lower>? AND name_lower<?)"},
 		{links(projections.LinkFilter{Expiring: time.Now(), Provider: "google"}), "links_g1_provider_expiry (provider=? AND status=? AND next_expiry<?)"},
 		{links(projections.LinkFilter{Text: "a"}), "links_g1_name (status=? AND name_lower>? AND name_lower<?)"},
 		{links(projections.LinkFilter{Text: "a", After: after}), "links_g1_name (status=? AND (name_lower,link_id)>(?,?) AND name_lower<?)"},
@@ -76,7 +77,7 @@ func TestEveryPageIsARange(t *testing.T) {
 			t.Error(err)
 		}
 		for _, step := range plan {
-			if strings.Contains(step, "_g1") && !strings.HasSuffix(step, " USING INDEX "+tt.want) {
+			if strings.Contains(step, "_g1") && !strings.HasSuffix(strings.Replace(step, "COVERING ", "", 1), " USING INDEX "+tt.want) {
 				t.Errorf("the plan is %q\n\twant a range of %s", plan, tt.want)
 			}
 		}

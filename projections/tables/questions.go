@@ -65,6 +65,34 @@ func linksQuestion(f projections.LinkFilter, after *cursor, limit int) question 
 	return q
 }
 
+// fewNames is how many links a beginning of names may fit so that they are all
+// looked at and sorted, where the order is not that of names.
+const fewNames = 5000
+
+// namedQuestion counts links by the beginning of their names, up to a few.
+func namedQuestion(f projections.LinkFilter) question {
+	var q question
+	q.add("SELECT count(*) FROM (SELECT 1 FROM links_gN WHERE status IN ('active', 'degraded', 'disabled', 'deleted')")
+	q.add(" AND name_lower >= ? AND name_lower < ? LIMIT ?) AS named", NameKey(f.Text), behind(NameKey(f.Text)), fewNames)
+	return q
+}
+
+// expiringNamed lists links by their expiry where the names are the rarer ones:
+// the planner, left alone, walks over all expiries.
+func expiringNamed(f projections.LinkFilter, after *cursor, limit int) question {
+	statuses := "('active', 'degraded', 'disabled')"
+	if f.Status != "" {
+		statuses = "('" + string(f.Status) + "')" // one of the known ones
+	}
+	var q question
+	q.add("WITH named AS MATERIALIZED (SELECT doc, status, provider, health, name_lower, next_expiry, link_id FROM links_gN WHERE status IN " + statuses)
+	q.add(" AND name_lower >= ? AND name_lower < ?)", NameKey(f.Text), behind(NameKey(f.Text)))
+	q.add(" SELECT doc FROM named WHERE next_expiry IS NOT NULL")
+	q.whereLink(f, after)
+	q.add(" ORDER BY next_expiry, link_id LIMIT ?", limit)
+	return q
+}
+
 // byName reports whether links are listed by name, and not newest first.
 func byName(f projections.LinkFilter) bool { return f.Text != "" || f.Name != "" }
 

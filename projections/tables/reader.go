@@ -146,6 +146,15 @@ func (r *Reader) Links(ctx context.Context, f projections.LinkFilter) ([]project
 		return nil, "", err
 	}
 	q := linksQuestion(f, after, limit+1)
+	if byExpiry(f) && f.Text != "" {
+		few, err := r.fewNamed(ctx, f)
+		if err != nil {
+			return nil, "", err
+		}
+		if few {
+			q = expiringNamed(f, after, limit+1)
+		}
+	}
 	rows, err := ask[projections.LinkRow](ctx, r, "links", q.sql, q.args...)
 	if err != nil {
 		return nil, "", err
@@ -160,6 +169,21 @@ func (r *Reader) Links(ctx context.Context, f projections.LinkFilter) ([]project
 		return cursor{Sequence: row.Sequence}
 	})
 	return rows, next, nil
+}
+
+// fewNamed reports whether only a few links' names begin as the filter says.
+func (r *Reader) fewNamed(ctx context.Context, f projections.LinkFilter) (bool, error) {
+	q := namedQuestion(f)
+	sql, err := r.in(ctx, "links", q.sql)
+	if err != nil {
+		return false, err
+	}
+	var n int64
+	err = r.query(ctx, sql, q.args, func(scan func(...any) error) error { return scan(&n) })
+	if err != nil {
+		return false, fmt.Errorf("count links by name: %w", err)
+	}
+	return n < fewNames, nil
 }
 
 // LinkCounts counts links; see [projections.Reader].
