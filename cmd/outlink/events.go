@@ -150,38 +150,3 @@ func resumed(cmd *cobra.Command) string {
 	})
 	return line
 }
-
-func (a *app) eventTail() *cobra.Command {
-	var name string
-	var after int64
-	var filter eventFilter
-	c := &cobra.Command{Use: "tail", Short: "Print events as they happen, one JSON object a line", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		if err := filter.parse(); err != nil {
-			return err
-		}
-		return a.feed(cmd, name, func(ctx context.Context, feed eventlog.Feed, subjects []string) error {
-			from := uint64(max(after, 0))
-			if after < 0 {
-				head, err := feed.Head(ctx)
-				if err != nil {
-					return err
-				}
-				from = head
-			}
-			err := feed.FollowSubjects(ctx, subjects, from, func(_ context.Context, batch []domain.Record) error {
-				if err := a.events(batch, filter); err != nil {
-					return err
-				}
-				from = batch[len(batch)-1].Sequence
-				return nil
-			})
-			fmt.Fprintf(a.err, "to go on from here: %s --after %d\n", resumed(cmd), from)
-			return err
-		})
-	}}
-	filter.flags(c)
-	c.Flags().StringVar(&name, "link", "", "only this link's, by id or name")
-	c.Flags().Int64Var(&after, "after", -1, "begin after this sequence; -1: with what comes next")
-	c.Flags().Bool("follow", true, "go on for ever; to print what there is, use: outlink events ls")
-	return c
-}

@@ -66,6 +66,18 @@ func TestHistory(t *testing.T) {
 	if out := do(0, "refresh_started", "events", "ls", "--type", "grant.refresh", "--by", "node:*"); strings.Contains(out, "token_issued") {
 		t.Errorf("a filter by type lets others through:\n%s", out)
 	}
+	tailed := do(0, "token_issued", "events", "tail", "--until", before)
+	if strings.Contains(tailed, "link.disabled") || !strings.Contains(tailed, "link.created") {
+		t.Errorf("up to a time, there is more:\n%s", tailed)
+	}
+	if out := do(0, "link.disabled", "events", "tail", "--since", before, "--follow=false"); strings.Contains(out, "link.created") {
+		t.Errorf("since a time, there is more:\n%s", out)
+	}
+	if out := do(0, "link.disabled", "events", "tail", "--follow=false", "--link", "google"); !strings.Contains(out, "link.created") {
+		t.Errorf("what there is of a link:\n%s", out)
+	}
+	soon := time.Now().UTC().Add(3 * time.Second).Format(time.RFC3339Nano)
+	do(0, "token_issued", "events", "tail", "--since", before, "--until", soon)
 	do(0, "events of", "events", "verify")
 	file := filepath.Join(t.TempDir(), "log.jsonl.zst")
 	do(0, "events", "events", "export", "--file", file)

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -55,6 +58,11 @@ func (a *app) keeping(c *cobra.Command, f func(ctx context.Context, k readmodel.
 	var database string
 	c.Flags().StringVar(&database, "database", "sqlite:outlink.db", "the read model: postgres://… (CockroachDB, PostgreSQL) or sqlite:PATH")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		if path, ok := strings.CutPrefix(database, "sqlite:"); ok { // which would be made, and empty
+			if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+				return usage(fmt.Sprintf("there is no read model at %s; say where it is: --database or OUTLINK_DATABASE", database))
+			}
+		}
 		store, err := node.OpenStore(cmd.Context(), database)
 		if err != nil {
 			return err
@@ -133,6 +141,10 @@ func (a *app) projectionRebuild() *cobra.Command {
 		}
 		began := time.Now()
 		g, err := a.watching(plan, func(report func(int, uint64)) (projections.Generation, error) { return k.Rebuild(ctx, r, report) })
+		if err != nil && ctx.Err() != nil {
+			fmt.Fprintf(a.err, "outlink: nothing is lost; to go on: %s\n", resumption(name, r))
+			return ctx.Err()
+		}
 		if err != nil {
 			return err
 		}
@@ -141,16 +153,26 @@ func (a *app) projectionRebuild() *cobra.Command {
 	})
 }
 
+// resumption is the command line that goes on with a rebuild.
+func resumption(name string, r readmodel.Request) string {
+	line := "outlink projection rebuild " + name
+	if r.Past { // by its sequence: a time might be another place by then
+		line += fmt.Sprintf(" --until %d --label %q", r.Until, r.Label)
+	}
+	return line + "; with the same --database, --server and --namespace"
+}
+
 // watching shows how far a rebuild is: a bar on a terminal, else a line now and
 // then.
 func (a *app) watching(plan readmodel.Plan, run func(report func(pass int, at uint64)) (projections.Generation, error)) (projections.Generation, error) {
 	tracker := &progress.Tracker{Message: "rebuild " + plan.Projection, Total: int64(plan.Target) * int64(plan.Passes)}
 	if !isTerminal(a.err) {
-		next := time.Now().Add(5 * time.Second)
+		m, next := meter{plan: plan}, time.Now().Add(5*time.Second)
 		return run(func(pass int, at uint64) {
-			if time.Now().After(next) {
-				next = time.Now().Add(5 * time.Second)
-				fmt.Fprintf(a.err, "rebuild %s: pass %d of %d, at sequence %d of %d\n", plan.Projection, pass+1, plan.Passes, at, plan.Target)
+			now := time.Now()
+			if line := m.line(pass, at, now); now.After(next) {
+				next = now.Add(5 * time.Second)
+				fmt.Fprintln(a.err, line)
 			}
 		})
 	}
@@ -256,8 +278,13 @@ func (a *app) projectionSwitch() *cobra.Command {
 func (a *app) projectionDrop() *cobra.Command {
 	var name string
 	var generation int
+	var yes bool
 	c := &cobra.Command{Use: "drop NAME GENERATION", Short: "Remove a generation that is not active", Args: nameAndGeneration(&name, &generation)}
+	c.Flags().BoolVar(&yes, "yes", false, "do it without asking")
 	return a.keeping(c, func(ctx context.Context, k readmodel.Keeper) error {
+		if !yes {
+			return domain.Errorf(domain.FailedPrecondition, "dropping generation %d of %s cannot be undone; repeat it with --yes", generation, name)
+		}
 		if err := k.Store.Drop(ctx, name, generation); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"database/sql"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -35,8 +36,16 @@ func TestProjections(t *testing.T) {
 	do(0, "links", "projection verify")
 	do(0, "use generation 1", "projection switch links 1")
 	do(0, "use generation 2", "projection switch links 2")
-	do(4, "the active one", "projection drop links 2")
-	do(0, "is gone", "projection drop links 1")
+	do(4, "repeat it with --yes", "projection drop links 1")
+	do(4, "the active one", "projection drop links 2 --yes")
+	do(0, "is gone", "projection drop links 1 --yes")
+	elsewhere := filepath.Join(t.TempDir(), "nothing.db")
+	if out, code := d.cli("projection", "ls", "--database", "sqlite:"+elsewhere); code != 2 || !strings.Contains(out, "no read model at sqlite:"+elsewhere) {
+		t.Errorf("the list of a read model that is not there, exit %d:\n%s", code, out)
+	}
+	if _, err := os.Stat(elsewhere); err == nil {
+		t.Error("asking for the list made a database")
+	}
 	do(2, "takes a projection", "projection switch links")
 	do(2, "no projection", "projection rebuild nonsense")
 	do(2, "neither a sequence nor a time", "projection rebuild links --until yesterday")

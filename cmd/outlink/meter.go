@@ -1,0 +1,30 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"outlink/internal/readmodel"
+)
+
+// meter tells how fast a rebuild is and when it will be done. It counts from its
+// first report: one that was resumed does not begin at zero.
+type meter struct {
+	plan  readmodel.Plan
+	since time.Time
+	first uint64
+}
+
+func (m *meter) line(pass int, at uint64, now time.Time) string {
+	done, all := uint64(pass)*m.plan.Target+at, uint64(m.plan.Passes)*m.plan.Target
+	if m.since.IsZero() {
+		m.since, m.first = now, done
+	}
+	text := fmt.Sprintf("rebuild %s: pass %d of %d, at sequence %d of %d", m.plan.Projection, pass+1, m.plan.Passes, at, m.plan.Target)
+	rate := float64(done-m.first) / now.Sub(m.since).Seconds()
+	if !(rate > 0) { // also not a number: nothing was seen yet
+		return text
+	}
+	left := time.Duration(float64(all-min(done, all)) / rate * float64(time.Second))
+	return fmt.Sprintf("%s, %.0f events/s, ETA %s", text, rate, left.Round(time.Second))
+}
