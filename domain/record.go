@@ -27,7 +27,9 @@ type Record struct {
 	Traceparent string          `json:"traceparent,omitempty"`  // W3C trace context
 	Hash        string          `json:"hash,omitempty"`         // of this event and those of the aggregate before it
 	Data        json.RawMessage `json:"data"`
-	State       json.RawMessage `json:"-"` // the aggregate folded to here; nil when its version is not the code's
+	State       json.RawMessage `json:"-"` // the aggregate folded to here, in the form of StateVersion; nil: not known
+
+	StateVersion int `json:"-"`
 }
 
 // OfGrant reports whether the record belongs to a grant rather than to a link.

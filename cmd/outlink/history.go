@@ -154,7 +154,7 @@ func (a *app) eventStep() *cobra.Command {
 
 func (a *app) eventVerify() *cobra.Command {
 	return &cobra.Command{
-		Use: "verify", Short: "Check that the log is whole: gaps, decoding, schemas, and the chain of hashes; exit 1 when it is not", Args: cobra.NoArgs,
+		Use: "verify", Short: "Check that the log is whole: gaps, decoding, schemas, the states beside events, and the chain of hashes; exit 1 when it is not", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var report history.Report
 			err := a.feed(cmd, "", func(ctx context.Context, feed eventlog.Feed, _ []string) (err error) {
@@ -228,26 +228,16 @@ func (a *app) exportFile(name string) (io.Writer, func() error, error) {
 func (a *app) eventImport() *cobra.Command {
 	c := &cobra.Command{
 		Use: "import FILE", Short: "Append an export to the empty log of another namespace, with its ids, times and hashes",
-		Long: "Appends an export to the empty log of another namespace or installation. Each event is checked as by events verify.\n" +
+		Long: "Appends an export to the empty log of another namespace or installation. All of the file is checked first, as by\n" +
+			"events verify. What was interrupted goes on when it is run again.\n" +
 			"Secrets are not part of an export: move the buckets KEYS and VAULT too, or authorize the links anew.",
 		Args: one("a file of outlink events export"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f, err := os.Open(args[0])
-			if err != nil {
+			if _, err := os.Stat(args[0]); err != nil {
 				return usage(err.Error())
 			}
-			defer f.Close()
-			var r io.Reader = f
-			if strings.HasSuffix(args[0], ".zst") {
-				z, err := zstd.NewReader(f)
-				if err != nil {
-					return err
-				}
-				defer z.Close()
-				r = z
-			}
 			return a.feed(cmd, "", func(ctx context.Context, feed eventlog.Feed, _ []string) error {
-				n, err := history.Import(ctx, feed, r)
+				n, err := history.Import(ctx, feed, func() (io.ReadCloser, error) { return importFile(args[0]) })
 				fmt.Fprintf(a.err, "%d events\n", n)
 				return err
 			})
@@ -255,3 +245,24 @@ func (a *app) eventImport() *cobra.Command {
 	}
 	return c
 }
+
+// importFile opens what an export wrote.
+func importFile(name string) (io.ReadCloser, error) {
+	f, err := os.Open(name)
+	if err != nil || !strings.HasSuffix(name, ".zst") {
+		return f, err
+	}
+	z, err := zstd.NewReader(f)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return unpacked{z.IOReadCloser(), f}, nil
+}
+
+// unpacked closes the file under what it reads.
+type unpacked struct {
+	io.ReadCloser
+	file *os.File
+}
+
+func (u unpacked) Close() error { return errors.Join(u.ReadCloser.Close(), u.file.Close()) }

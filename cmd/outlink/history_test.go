@@ -84,10 +84,15 @@ func TestHistory(t *testing.T) {
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 || info.Size() == 0 {
 		t.Errorf("the export: %v, %v", info, err)
 	}
+	do(0, "link.enabled", "link", "enable", "google") // the log is longer than the file now
 	do(4, "import into an empty one", "events", "import", file)
+	alone := filepath.Join(t.TempDir(), "link.jsonl")
+	do(0, "events", "events", "export", "--link", "google", "--file", alone)
 
 	d.migrate("moved")
+	do(2, "export of one link", "events", "import", alone, "--namespace", "moved")
 	do(0, "events", "events", "import", file, "--namespace", "moved")
+	do(0, "0 events", "events", "import", file, "--namespace", "moved")
 	do(0, "events of", "events", "verify", "--namespace", "moved")
 	moved := strings.Split(strings.TrimSpace(do(0, "", "events", "ls", "--namespace", "moved", "--type", "outlink.link.")), "\n")
 	if len(moved) != 5 {

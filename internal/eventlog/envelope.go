@@ -96,6 +96,7 @@ func parse(subject string, sequence uint64, h nats.Header, data []byte) (domain.
 	}
 	if state := get(h, headerState); state != "" {
 		r.State = json.RawMessage(state)
+		r.StateVersion, _ = strconv.Atoi(get(h, headerStateVersion)) // 0 is no version's
 	}
 	return r, nil
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"outlink/domain"
 	"outlink/internal/eventlog"
@@ -77,42 +76,109 @@ func cloudEvent(namespace string, r domain.Record) CloudEvent {
 	}
 }
 
-// Import appends an export to an empty log, with its ids, times and hashes. The
-// states beside the events are not part of an export: each aggregate's is folded
-// when it is first loaded.
-func Import(ctx context.Context, feed eventlog.Feed, r io.Reader) (int, error) {
-	state, err := feed.State(ctx)
+// Import appends an export to an empty log, with its ids, times and hashes, or
+// goes on with an import that was interrupted: to a log that is the beginning of
+// the file. The whole file is checked first, so that nothing is written of a bad
+// one. The states beside the events are not part of an export: each aggregate's
+// is folded when it is first loaded.
+func Import(ctx context.Context, feed eventlog.Feed, open func() (io.ReadCloser, error)) (int, error) {
+	v, names, links := newVerifier(), 0, 0
+	err := each(open, func(r domain.Record) error {
+		v.Problems = nil
+		if v.look(r); len(v.Problems) > 0 {
+			return errors.New(v.Problems[0].Problem)
+		}
+		if strings.HasPrefix(r.Type, "outlink.name.") {
+			names++
+		} else {
+			links++
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return 0, domain.Errorf(domain.InvalidArgument, "%v; nothing of the file was imported", err)
+	case links > 0 && names == 0:
+		return 0, domain.Errorf(domain.InvalidArgument, "the file has no events of names: it is the export of one link (--link), and an import takes whole logs")
+	}
+	have, err := hashes(ctx, feed)
 	if err != nil {
 		return 0, err
 	}
-	if state.Msgs > 0 {
-		return 0, domain.Errorf(domain.FailedPrecondition, "the log of namespace %q has %d events; import into an empty one", feed.Namespace, state.Msgs)
+	return restore(ctx, feed, open, have)
+}
+
+// hashes are those of the log's events, in its order.
+func hashes(ctx context.Context, feed eventlog.Feed) (all []string, err error) {
+	subjects := []string{feed.Namespace.AllEvents()}
+	last, err := feed.LastOf(ctx, subjects)
+	if err != nil {
+		return nil, err
 	}
-	v := verifier{ends: map[aggregate]end{}}
-	lines, count := bufio.NewReader(r), 0
+	err = feed.Each(ctx, subjects, 0, last, func(r domain.Record) error {
+		all = append(all, r.Hash)
+		return nil
+	})
+	return all, err
+}
+
+// restore appends what comes in the file after the events that the log has.
+func restore(ctx context.Context, feed eventlog.Feed, open func() (io.ReadCloser, error), have []string) (int, error) {
+	other := domain.Errorf(domain.FailedPrecondition, "the log of namespace %q has %d events, and they are not the beginning of the file; import into an empty one", feed.Namespace, len(have))
+	at := 0
+	if err := each(open, func(r domain.Record) error {
+		if at < len(have) && have[at] != r.Hash {
+			return other
+		}
+		at++
+		return nil
+	}); err != nil {
+		return 0, err
+	}
+	if at < len(have) {
+		return 0, other
+	}
+	at = 0
 	var pending []jetstream.PubAckFuture
-	for {
+	err := each(open, func(r domain.Record) error {
+		if at++; at <= len(have) {
+			return nil
+		}
+		ack, err := feed.Restore(r)
+		if err != nil {
+			return err
+		}
+		if pending = append(pending, ack); len(pending) == 256 {
+			err = settled(ctx, pending)
+			pending = pending[:0]
+		}
+		return err
+	})
+	return max(at-len(have), 0), errors.Join(err, settled(ctx, pending))
+}
+
+// each reads the lines of an export.
+func each(open func() (io.ReadCloser, error), handle func(domain.Record) error) error {
+	file, err := open()
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	lines := bufio.NewReader(file)
+	for number := 1; ; number++ {
 		line, err := lines.ReadBytes('\n')
 		if len(line) == 0 && errors.Is(err, io.EOF) {
-			return count, settled(ctx, pending)
+			return nil
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
-			return count, err
+			return err
 		}
-		record, err := v.line(line)
+		r, err := parse(line)
+		if err == nil {
+			err = handle(r)
+		}
 		if err != nil {
-			return count, errors.Join(domain.Errorf(domain.InvalidArgument, "line %d: %v; nothing after it was imported", count+1, err), settled(ctx, pending))
-		}
-		ack, err := feed.Restore(record)
-		if err != nil {
-			return count, err
-		}
-		count++
-		if pending = append(pending, ack); len(pending) == 256 {
-			if err := settled(ctx, pending); err != nil {
-				return count, err
-			}
-			pending = pending[:0]
+			return fmt.Errorf("line %d: %w", number, err)
 		}
 	}
 }
@@ -130,8 +196,8 @@ func settled(ctx context.Context, pending []jetstream.PubAckFuture) error {
 	return nil
 }
 
-// line reads a line of an export, and checks it before anything is appended.
-func (v *verifier) line(b []byte) (domain.Record, error) {
+// parse reads a line of an export.
+func parse(b []byte) (domain.Record, error) {
 	var e CloudEvent
 	if err := json.Unmarshal(b, &e); err != nil {
 		return domain.Record{}, err
@@ -149,13 +215,6 @@ func (v *verifier) line(b []byte) (domain.Record, error) {
 		if r.Grant, err = uuid.Parse(second); err != nil {
 			return r, fmt.Errorf("subject %q: %w", e.Subject, err)
 		}
-	}
-	if v.schemas == nil {
-		v.schemas = map[string]*jsonschema.Schema{}
-	}
-	v.Problems = nil
-	if v.look(r); len(v.Problems) > 0 {
-		return r, errors.New(v.Problems[0].Problem)
 	}
 	return r, nil
 }

@@ -46,6 +46,16 @@ type verifier struct {
 	Report
 	ends    map[aggregate]end
 	schemas map[string]*jsonschema.Schema
+	folds   map[string]func(domain.Record) error // by kind of aggregate
+}
+
+func newVerifier() verifier {
+	links := states[link.State, link.Event]{link.Kinds, link.Evolve, link.StateVersion, map[domain.Key]link.State{}}
+	grants := states[grant.State, grant.Event]{grant.Kinds, grant.Evolve, grant.StateVersion, map[domain.Key]grant.State{}}
+	names := states[name.State, name.Event]{name.Kinds, name.Evolve, name.StateVersion, map[domain.Key]name.State{}}
+	return verifier{ends: map[aggregate]end{}, schemas: map[string]*jsonschema.Schema{}, folds: map[string]func(domain.Record) error{
+		"link": links.check, "grant": grants.check, "name": names.check,
+	}}
 }
 
 // aggregate names one: a name's reservation has a link's place, so the kind
@@ -56,10 +66,11 @@ type aggregate struct {
 }
 
 // Verify reads the whole log, and checks that no event is missing, that each can
-// be decoded and fits its schema, and that the chain of hashes of each aggregate
-// is whole: a change, a gap or an insertion shows.
+// be decoded and fits its schema, that the state beside it is what its history
+// makes, and that the chain of hashes of each aggregate is whole: a change, a gap
+// or an insertion shows. It holds the states of all aggregates.
 func Verify(ctx context.Context, feed eventlog.Feed, progress func(sequence uint64)) (Report, error) {
-	v := verifier{ends: map[aggregate]end{}, schemas: map[string]*jsonschema.Schema{}}
+	v := newVerifier()
 	state, err := feed.State(ctx)
 	if err != nil {
 		return v.Report, err
@@ -132,23 +143,18 @@ func (v *verifier) look(r domain.Record) {
 	if want := eventlog.Chain(before.hash, r); r.Hash != want {
 		problem("its hash is not that of its content and of the events before it: something was changed, dropped or slipped in")
 	}
-	if err := decode(kind, r); err != nil {
+	if err := v.fold(kind, r); err != nil {
 		problem("%v", err)
 	} else if err := v.valid(r); err != nil {
 		problem("it does not fit its schema: %v", err)
 	}
 }
 
-func decode(kind string, r domain.Record) (err error) {
-	switch kind {
-	case "link":
-		_, err = link.Kinds.Decode(r.Type, r.Data)
-	case "grant":
-		_, err = grant.Kinds.Decode(r.Type, r.Data)
-	default:
-		_, err = name.Kinds.Decode(r.Type, r.Data)
+func (v *verifier) fold(kind string, r domain.Record) error {
+	if check := v.folds[kind]; check != nil {
+		return check(r)
 	}
-	return err
+	return fmt.Errorf("there are no events of the kind %q", kind)
 }
 
 func (v *verifier) valid(r domain.Record) error {
