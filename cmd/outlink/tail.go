@@ -27,7 +27,7 @@ func (a *app) eventTail() *cobra.Command {
 			return err
 		}
 		return a.feed(cmd, name, func(ctx context.Context, feed eventlog.Feed, subjects []string) error {
-			return a.tail(ctx, feed, subjects, t)
+			return a.tail(ctx, feed, subjects, t, resumed(cmd))
 		})
 	}}
 	t.filter.flags(c)
