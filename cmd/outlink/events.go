@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"outlink/commands/client"
 	"outlink/domain"
@@ -136,4 +137,16 @@ func (a *app) events(records []domain.Record, filter eventFilter) error {
 		}
 	}
 	return nil
+}
+
+// resumed is the command line that was given, without where it began, and without
+// how to reach the server: that may hold a password.
+func resumed(cmd *cobra.Command) string {
+	line := cmd.CommandPath()
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed && f.Name != "after" {
+			line += fmt.Sprintf(" --%s=%q", f.Name, strings.Trim(f.Value.String(), "[]"))
+		}
+	})
+	return line
 }

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"outlink/domain"
 	"outlink/internal/eventlog"
@@ -29,11 +27,7 @@ func (a *app) eventTail() *cobra.Command {
 			return err
 		}
 		return a.feed(cmd, name, func(ctx context.Context, feed eventlog.Feed, subjects []string) error {
-			at, err := a.tail(ctx, feed, subjects, t)
-			if t.follow {
-				fmt.Fprintf(a.err, "to go on from here: %s --after %d\n", resumed(cmd), at)
-			}
-			return err
+			return a.tail(ctx, feed, subjects, t, resumed(cmd))
 		})
 	}}
 	t.filter.flags(c)
@@ -43,45 +37,36 @@ func (a *app) eventTail() *cobra.Command {
 	return c
 }
 
-// resumed is the command line that was given, without where it began, and without
-// how to reach the server: that may hold a password.
-func resumed(cmd *cobra.Command) string {
-	line := cmd.CommandPath()
-	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
-		if f.Changed && f.Name != "after" {
-			line += fmt.Sprintf(" --%s=%q", f.Name, strings.Trim(f.Value.String(), "[]"))
-		}
-	})
-	return line
-}
-
 // tail prints events from where it is told to; it ends at --until, or at the end
-// of the log when it is not to follow. It returns how far it came.
-func (a *app) tail(ctx context.Context, feed eventlog.Feed, subjects []string, t tailing) (at uint64, err error) {
+// of the log when it is not to follow. Interrupted, it says how to go on.
+func (a *app) tail(ctx context.Context, feed eventlog.Feed, subjects []string, t tailing, command string) error {
 	until := t.filter.to
 	t.follow = t.follow && (until.IsZero() || until.After(time.Now()))
-	if at, err = t.from(ctx, feed); err != nil {
-		return 0, err
+	from, err := t.from(ctx, feed)
+	if err != nil {
+		return err
 	}
 	if !t.follow {
-		return at, a.tailed(ctx, feed, subjects, at, t.filter)
+		return a.tailed(ctx, feed, subjects, from, t.filter)
 	}
-	limited, cancel := ctx, context.CancelFunc(func() {})
+	limited := ctx
 	if !until.IsZero() {
+		var cancel context.CancelFunc
 		limited, cancel = context.WithDeadline(ctx, until)
+		defer cancel()
 	}
-	defer cancel()
-	err = feed.FollowSubjects(limited, subjects, at, func(_ context.Context, batch []domain.Record) error {
+	err = feed.FollowSubjects(limited, subjects, from, func(_ context.Context, batch []domain.Record) error {
 		if err := a.events(batch, t.filter); err != nil {
 			return err
 		}
-		at = batch[len(batch)-1].Sequence
+		from = batch[len(batch)-1].Sequence
 		return nil
 	})
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return at, nil
+		return nil
 	}
-	return at, err
+	fmt.Fprintf(a.err, "to go on from here: %s --after %d\n", command, from)
+	return err
 }
 
 // from is the sequence that tail begins after.
