@@ -185,6 +185,7 @@ func record(m jetstream.Msg, sequence uint64) (domain.Record, error) {
 	}
 	if state := h("Outlink-State"); state != "" {
 		r.State = json.RawMessage(state)
+		r.StateVersion, _ = strconv.Atoi(h("Outlink-State-Version")) // 0 is no version's
 	}
 	return r, nil
 }
