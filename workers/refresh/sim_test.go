@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -70,7 +71,7 @@ type memory[S, E any] struct {
 	mu     sync.Mutex
 	states map[domain.Key]commands.Loaded[S]
 	events map[domain.Key][]E
-	last   *uint64
+	last   *atomic.Uint64 // shared by the logs of all kinds
 }
 
 func (m *memory[S, E]) load(key domain.Key) commands.Loaded[S] {
@@ -85,15 +86,14 @@ func (m *memory[S, E]) append(key domain.Key, after commands.Loaded[S], e E, met
 	if m.states[key].Sequence != after.Sequence {
 		return after, commands.ErrOvertaken
 	}
-	*m.last++
 	next := commands.Loaded[S]{
-		State: m.evolve(after.State, e), Sequence: *m.last, Version: after.Version + 1, Event: uuid.New(), Causation: meta.CommandID.String(),
+		State: m.evolve(after.State, e), Sequence: m.last.Add(1), Version: after.Version + 1, Event: uuid.New(), Causation: meta.CommandID.String(),
 	}
 	m.states[key], m.events[key] = next, append(m.events[key], e)
 	return next, nil
 }
 
-func newMemory[S, E any](evolve func(S, E) S, last *uint64) memory[S, E] {
+func newMemory[S, E any](evolve func(S, E) S, last *atomic.Uint64) memory[S, E] {
 	return memory[S, E]{evolve: evolve, last: last, states: map[domain.Key]commands.Loaded[S]{}, events: map[domain.Key][]E{}}
 }
 
@@ -105,7 +105,7 @@ func newSim(kind model.Kind, declared provider.Rotation, nodes int) *sim {
 }
 
 func newSimWith(o model.Options, p provider.Provider, nodes int) *sim {
-	var last uint64
+	var last atomic.Uint64
 	o.Lifetime = life
 	s := &sim{
 		op: model.New(o), rotation: p.Rotation, idle: p.Lifetimes.RefreshIdle,
