@@ -1,6 +1,7 @@
 package pace
 
 import (
+	"maps"
 	"math"
 	"time"
 
@@ -32,22 +33,26 @@ type Doubt struct {
 // they are hardly the grants' own fault, and none of them is believed: neither
 // those of before that wait still, nor the later ones.
 type doubt struct {
-	refused, asked counter // within ten minutes
+	refused, asked counter                 // within ten minutes; a grant that is refused again counts once
+	grants         map[uuid.UUID]time.Time // when each was refused first
+	pruned         time.Time
 	since, until   time.Time
 	held           int // since then
 }
 
 func newDoubt() doubt {
-	return doubt{refused: counter{width: 100 * time.Second}, asked: counter{width: 100 * time.Second}}
+	return doubt{refused: counter{width: 100 * time.Second}, asked: counter{width: 100 * time.Second}, grants: map[uuid.UUID]time.Time{}}
 }
 
 // leave takes in an answer, and reports whether the doubt begins with it.
-func (d *doubt) leave(class answer.Class, now time.Time) (begins bool) {
+func (d *doubt) leave(class answer.Class, grant uuid.UUID, now time.Time) (begins bool) {
 	d.asked.add(now)
 	if class != answer.GrantInvalid && class != answer.InteractionRequired {
 		return false
 	}
-	d.refused.add(now)
+	if d.first(grant, now) {
+		d.refused.add(now)
+	}
 	switch {
 	case now.Before(d.until) && d.refusals(now) > 0:
 		d.until = earlier(now.Add(doubtLasts+probesBegin), d.since.Add(doubtEnds))
@@ -56,6 +61,21 @@ func (d *doubt) leave(class answer.Class, now time.Time) (begins bool) {
 		return true
 	}
 	return false
+}
+
+// first reports whether a grant was not refused within the last ten minutes: one
+// that is asked again and again is not many.
+func (d *doubt) first(grant uuid.UUID, now time.Time) bool {
+	last, known := d.grants[grant]
+	known = known && now.Sub(last) < doubtLasts
+	if now.Sub(d.pruned) >= doubtLasts {
+		d.pruned = now
+		maps.DeleteFunc(d.grants, func(_ uuid.UUID, at time.Time) bool { return now.Sub(at) >= doubtLasts })
+	}
+	if grant != uuid.Nil && !known {
+		d.grants[grant] = now
+	}
+	return !known
 }
 
 // refusals are those of late, or none when they are one in a hundred at most.

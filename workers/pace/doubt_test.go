@@ -2,7 +2,10 @@ package pace_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/google/uuid"
 
 	"outlink/domain/answer"
 	"outlink/workers/pace"
@@ -74,6 +77,27 @@ func TestDoubtEnds(t *testing.T) {
 			if held := g.Hold(request("h")) > 0; held != (time.Since(begin) < 6*time.Hour-time.Minute) {
 				t.Fatalf("after %s, held: %t", time.Since(begin), held)
 			}
+		}
+	})
+}
+
+// A few grants that are refused again and again are a few.
+func TestRefusedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &pace.Gates{}
+		for range 30 {
+			for i := range 2 {
+				r := pace.Request{Host: "op", Client: "a", Grant: uuid.NewSHA1(uuid.Nil, []byte{byte(i)})}
+				done, wait := g.Enter(r)
+				if wait > 0 {
+					t.Fatalf("wait %s", wait)
+				}
+				done(answer.GrantInvalid, 0)
+				if hold := g.Hold(r); hold != 0 {
+					t.Fatalf("held for %s", hold)
+				}
+			}
+			time.Sleep(time.Second)
 		}
 	})
 }

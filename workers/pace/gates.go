@@ -91,7 +91,7 @@ func (g *Gates) Close(host string, until time.Time) {
 
 func (g *Gates) doubt(h *host, c *client, r Request, class answer.Class, now time.Time) {
 	known := now.Before(h.doubt.until) || now.Before(c.doubt.until)
-	ofHost, ofClient := h.doubt.leave(class, now), c.doubt.leave(class, now)
+	ofHost, ofClient := h.doubt.leave(class, r.Grant, now), c.doubt.leave(class, r.Grant, now)
 	if (ofHost || ofClient) && !known && g.Doubted != nil {
 		g.Doubted(Doubt{Host: r.Host, Link: r.Link, At: now})
 	}
