@@ -90,7 +90,9 @@ func (a attempt) run(ctx context.Context, of uuid.UUID, done leave) error {
 	a.begun = started()
 	leased, err := a.lease(ctx, of)
 	if err != nil || !leased {
-		a.Journal.Drop(a.id)
+		if err == nil || domain.CodeOf(err) == domain.Conflict { // else it may be in the log: the note has it closed, also in another life
+			a.Journal.Drop(a.id)
+		}
 		done("", 0)
 		return err
 	}
