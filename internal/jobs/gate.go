@@ -10,8 +10,10 @@ import (
 
 // gate stands before the library's handler, because the library's own end leaves
 // jobs in hand without acknowledgement and may send on a channel that it has
-// closed: with nothing in hand when the library ends, neither can happen.
+// closed: with nothing in hand when the library ends, neither can happen. It opens
+// when all subscriptions are there, for one that fails ends the others.
 type gate struct {
+	decided  chan struct{} // closed when the gate has been opened or closed
 	mu       sync.Mutex
 	closed   bool
 	busy     sync.WaitGroup
@@ -42,7 +44,13 @@ func (g gated) Consume(handler jetstream.MessageHandler, opts ...jetstream.PullC
 	return consume, err
 }
 
+func newGate() *gate { return &gate{decided: make(chan struct{})} }
+
+// open lets jobs through, those too that wait by now. It is called once at most.
+func (g *gate) open() { close(g.decided) }
+
 func (g *gate) enter() bool {
+	<-g.decided
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.closed {
@@ -56,6 +64,11 @@ func (g *gate) enter() bool {
 func (g *gate) close(within time.Duration) {
 	g.mu.Lock()
 	g.closed = true
+	select {
+	case <-g.decided:
+	default:
+		close(g.decided) // it was never opened
+	}
 	consumes := g.consumes
 	g.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), within)

@@ -82,11 +82,15 @@ func (c Consumer) run(ctx context.Context) error {
 		return fmt.Errorf("consume %s: %w", c.Durable, err)
 	}
 	defer nc.Close()
+	consumer, err := c.lookup(ctx, nc)
+	if err != nil {
+		return fmt.Errorf("consume %s: %w", c.Durable, err)
+	}
 	logger := watermill.NewSlogLogger(slog.New(quiet{c.Log.Handler()}))
-	gate := &gate{}
+	gate := newGate()
 	subscriber, err := wmjetstream.NewSubscriber(wmjetstream.SubscriberConfig{
 		Conn: nc, Logger: logger, AckWaitTimeout: bus.AckWait,
-		ResourceInitializer: c.behind(gate),
+		ResourceInitializer: behind(gate, consumer),
 		ConsumeOptions:      []jetstream.PullConsumeOpt{jetstream.PullMaxMessages(1)},
 		NakDelay:            wmjetstream.NewStaticDelay(2 * time.Second),
 		Unmarshaler:         unmarshaler{},
@@ -105,15 +109,33 @@ func (c Consumer) run(ctx context.Context) error {
 	stopped := make(chan error, 1)
 	// Its own context: ending the router's would close it before its subscriber.
 	go func() { stopped <- router.Run(context.WithoutCancel(ctx)) }()
-	select {
-	case err := <-stopped:
+	byItself := func(err error) error {
 		gate.close(c.Drain)
 		return errors.Join(fmt.Errorf("consume %s: the router stopped by itself", c.Durable), err, subscriber.Close())
+	}
+	select { // also when the context has ended: closing a subscriber that is still subscribing is a data race
+	case err := <-stopped:
+		return byItself(err)
+	case <-router.Running():
+	}
+	gate.open()
+	select {
+	case err := <-stopped:
+		return byItself(err)
 	case <-ctx.Done():
 	}
-	<-router.Running() // closing a subscriber that is still subscribing is a data race
 	gate.close(c.Drain)
 	return errors.Join(subscriber.Close(), router.Close())
+}
+
+// lookup finds the durable consumer once for all subscriptions: each of them
+// asking for it would be one more that can fail.
+func (c Consumer) lookup(ctx context.Context, nc *nats.Conn) (jetstream.Consumer, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	return js.Consumer(ctx, c.Stream, c.Durable)
 }
 
 func (c Consumer) handle(m *message.Message) error {
@@ -138,10 +160,9 @@ func (c Consumer) setAside(next message.HandlerFunc) message.HandlerFunc {
 }
 
 // behind gives the library the durable consumer as it exists, behind a gate.
-func (c Consumer) behind(g *gate) wmjetstream.ResourceInitializer {
-	return func(ctx context.Context, js jetstream.JetStream, _ string) (jetstream.Consumer, func(context.Context, watermill.LoggerAdapter), error) {
-		consumer, err := js.Consumer(ctx, c.Stream, c.Durable)
-		return gated{consumer, g}, nil, err
+func behind(g *gate, consumer jetstream.Consumer) wmjetstream.ResourceInitializer {
+	return func(context.Context, jetstream.JetStream, string) (jetstream.Consumer, func(context.Context, watermill.LoggerAdapter), error) {
+		return gated{consumer, g}, nil, nil
 	}
 }
 

@@ -115,6 +115,40 @@ func TestStopWhileBusy(t *testing.T) {
 	}
 }
 
+// A consumer that is stopped while it starts, or whose server goes away then, ends,
+// and what it was sent meanwhile is done by the next one.
+func TestStopWhileStarting(t *testing.T) {
+	q := newQueue(t, 40)
+	fine := func(jobs.Job) error { return nil }
+	for i := range 40 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*time.Millisecond)
+		ended := make(chan struct{})
+		go func() { _ = q.run(ctx, fine); close(ended) }() // what it was asked to end with
+		select {
+		case <-ended:
+		case <-time.After(15 * time.Second):
+			t.Fatalf("stopped %d ms after its start, it does not end", i)
+		}
+		cancel()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- q.run(ctx, fine) }()
+	for ctx.Err() == nil {
+		info, err := q.consumer.Info(ctx)
+		if err == nil && info.NumPending == 0 && info.NumAckPending == 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond) // the consumer works
+	}
+	if ctx.Err() != nil {
+		t.Error("jobs are left")
+	}
+	cancel()
+	<-ended
+}
+
 // A consumer that does not exist is an error; a server that is not there is
 // waited for.
 func TestStart(t *testing.T) {
