@@ -10,6 +10,7 @@ package microapi
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"regexp"
 	"strings"
@@ -53,7 +54,7 @@ type Info struct {
 // Run serves until the context ends, then finishes the requests in hand. It
 // calls ready once the server knows all its subscriptions.
 func (a *API) Run(ctx context.Context, nc *nats.Conn, ready func()) error {
-	s := &server{API: a, slots: make(chan struct{}, a.Parallel)}
+	s := &server{API: a, nc: nc, slots: make(chan struct{}, a.Parallel)}
 	service, err := micro.AddService(nc, micro.Config{
 		Name: string(a.Namespace), Version: a.Version, Description: "outgoing OAuth 2.0 links",
 	})
@@ -80,6 +81,7 @@ func (a *API) Run(ctx context.Context, nc *nats.Conn, ready func()) error {
 
 type server struct {
 	*API
+	nc    *nats.Conn
 	slots chan struct{}
 	wg    sync.WaitGroup
 }
@@ -149,7 +151,18 @@ func (s *server) answer(h handler, r micro.Request) {
 }
 
 func (s *server) respond(r micro.Request, out any) {
-	if err := r.RespondJSON(out); err != nil {
+	body, err := json.Marshal(out)
+	if err != nil {
+		s.fail(r, fmt.Errorf("encode the answer to %s: %w", r.Subject(), err))
+		return
+	}
+	s.reply(r, nil, body)
+}
+
+// reply goes over the connection and not through the request, which the library
+// looks at when its handler has returned: while the answer is still being made.
+func (s *server) reply(r micro.Request, header nats.Header, body []byte) {
+	if err := s.nc.PublishMsg(&nats.Msg{Subject: r.Reply(), Header: header, Data: body}); err != nil {
 		s.Log.Warn("a reply could not be sent", "subject", r.Subject(), "error", err)
 	}
 }
@@ -166,9 +179,7 @@ func (s *server) fail(r micro.Request, err error) {
 	}
 	body, _ := json.Marshal(public) // strings and plain details
 	message := strings.NewReplacer("\r", " ", "\n", " ").Replace(public.Message)
-	if err := r.Error(string(public.Code), message, body); err != nil {
-		s.Log.Warn("an error could not be sent", "subject", r.Subject(), "error", err)
-	}
+	s.reply(r, nats.Header{micro.ErrorHeader: {message}, micro.ErrorCodeHeader: {string(public.Code)}}, body)
 }
 
 func (s *server) info(context.Context, string, micro.Request) (any, error) {
