@@ -27,9 +27,10 @@ type attacked struct {
 func attack(t *testing.T) *attacked {
 	l := lock(t, natsconfig.Installation.NKeys)
 	l.migrate()
-	a := &attacked{locked: l, log: l.run(natsconfig.RoleAPI, node.RoleAPI, node.RoleCommands)} // nobody renews: the log is at rest
-	a.link = l.create(client.Client{NC: l.connect("crm").Conn, Namespace: string(namespace)}, "crm")
-	l.admit(map[string][]string{"billing": {a.link.String()}, "support": {uuid.NewString()}})
+	id := uuid.New()
+	l.admit(map[string][]string{"billing": {id.String()}, "support": {uuid.NewString()}})
+	a := &attacked{locked: l, link: id, log: l.run(natsconfig.RoleAPI, node.RoleAPI, node.RoleCommands)} // nobody renews: the log is at rest
+	l.create(client.Client{NC: l.connect("crm").Conn, Namespace: string(namespace)}, "crm", id)
 	a.feed = a.state()
 	return a
 }
@@ -171,7 +172,7 @@ func TestDashboardWatches(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	a.create(client.Client{NC: a.connect("crm").Conn, Namespace: string(namespace)}, "second")
+	a.create(client.Client{NC: a.connect("crm").Conn, Namespace: string(namespace)}, "second", uuid.New())
 	if _, err := sub.NextMsgWithContext(ctx); err != nil {
 		t.Error(err)
 	}

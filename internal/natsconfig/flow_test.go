@@ -37,6 +37,8 @@ func TestFlowWithCredentials(t *testing.T) {
 func flow(t *testing.T, write generate, parts map[string][]string) {
 	l := lock(t, write)
 	l.migrate()
+	id := uuid.New()
+	l.admit(map[string][]string{"billing": {id.String()}})
 	logs := map[string]*logged{}
 	for user, roles := range parts {
 		logs[user] = l.run(user, roles...)
@@ -49,8 +51,7 @@ func flow(t *testing.T, write generate, parts map[string][]string) {
 		}
 	}()
 	app := client.Client{NC: l.connect("crm").Conn, Namespace: string(namespace)}
-	id := l.create(app, "crm")
-	l.admit(map[string][]string{"billing": {id.String()}})
+	l.create(app, "crm", id)
 
 	billing := client.Client{NC: l.connect("billing").Conn, Namespace: string(namespace)}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
