@@ -122,7 +122,7 @@ func (b Build) pass(ctx context.Context, g *Generation) error {
 	if err != nil {
 		return err
 	}
-	if err := b.fold(ctx, *g, f); err != nil {
+	if err := b.fold(ctx, 0, *g, f); err != nil {
 		return err
 	}
 	again, err := b.begin(ctx, g)
@@ -152,36 +152,21 @@ func (b Build) begin(ctx context.Context, g *Generation) (again bool, err error)
 	return false, b.Store.Record(ctx, *g)
 }
 
-// fold applies the log up to the target, as far as it belongs to the present pass.
-func (b Build) fold(ctx context.Context, g Generation, f fold) error {
-	return b.replay(ctx, 0, g.Target, func(records []domain.Record) error {
+// fold applies the log after a sequence and up to the target, as far as it
+// belongs to the present pass.
+func (b Build) fold(ctx context.Context, after uint64, g Generation, f fold) error {
+	return b.replay(ctx, after, g.Target, func(records []domain.Record) error {
 		for _, r := range records {
-			if err := b.Projection.shard(r, g, f); err != nil {
-				return err
+			if ShardOf(r.Link, g.Passes) != g.Passed {
+				continue
+			}
+			if err := f.apply(r); err != nil {
+				return b.Projection.poison(r, err)
 			}
 		}
 		b.report(g.Passed, records)
 		return nil
 	})
-}
-
-// shard applies the record if it belongs to the generation's present pass.
-func (p Projection) shard(r domain.Record, g Generation, f fold) error {
-	if ShardOf(p.row(r), g.Passes) != g.Passed {
-		return nil
-	}
-	if err := f.apply(r); err != nil {
-		return p.poison(r, err)
-	}
-	return nil
-}
-
-// row is the id of the row that a record belongs to.
-func (p Projection) row(r domain.Record) uuid.UUID {
-	if p.Name == Grants.Name && r.OfGrant() {
-		return r.Grant
-	}
-	return r.Link
 }
 
 // ShardOf divides ids evenly; the last byte is random in every kind of UUID that
@@ -260,7 +245,6 @@ func (b Build) report(pass int, records []domain.Record) {
 type none struct{}
 
 func (none) LinkRows(context.Context, int, []uuid.UUID) ([]LinkRow, error)   { return nil, nil }
-func (none) Members(context.Context, int, []uuid.UUID) ([]Member, error)     { return nil, nil }
 func (none) GrantRows(context.Context, int, []uuid.UUID) ([]GrantRow, error) { return nil, nil }
 func (none) NextExpiries(context.Context, int, map[uuid.UUID][]uuid.UUID) (map[uuid.UUID]time.Time, error) {
 	return map[uuid.UUID]time.Time{}, nil
@@ -273,12 +257,6 @@ func (b Batch) parts(size int) func(yield func(Batch) bool) {
 		for rows := range slices.Chunk(b.Links, size) {
 			part := empty
 			if part.Links = rows; !yield(part) {
-				return
-			}
-		}
-		for rows := range slices.Chunk(b.Members, size) {
-			part := empty
-			if part.Members = rows; !yield(part) {
 				return
 			}
 		}

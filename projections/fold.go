@@ -20,13 +20,12 @@ type Projection struct {
 
 // The projections.
 var (
-	Links    = Projection{Name: "links", start: startLinks}
-	Grants   = Projection{Name: "grants", start: startGrants}
+	Links    = Projection{Name: "links", start: startLinks} // and their grants, so that both are of one moment
 	Activity = Projection{Name: "activity", start: startActivity}
 )
 
 // All lists every projection.
-func All() []Projection { return []Projection{Links, Grants, Activity} }
+func All() []Projection { return []Projection{Links, Activity} }
 
 // A fold takes records one by one, and then says what became of the rows.
 type fold interface {

@@ -12,11 +12,15 @@ import (
 	"outlink/domain/link"
 )
 
-// linksFold folds links and rolls up their grants. Counts move by deltas: the
-// difference between what a grant was and what it is now.
+// linksFold folds links and their grants, and rolls the grants up. Counts move by
+// deltas: the difference between what a grant was and what it is now.
 type linksFold struct {
-	links, linksBefore     map[uuid.UUID]LinkRow
-	members, membersBefore map[uuid.UUID]Member
+	links, linksBefore   map[uuid.UUID]LinkRow
+	grants, grantsBefore map[uuid.UUID]GrantRow
+}
+
+func newLinksFold() *linksFold {
+	return &linksFold{links: map[uuid.UUID]LinkRow{}, grants: map[uuid.UUID]GrantRow{}}
 }
 
 func startLinks(ctx context.Context, s Rows, generation int, records []domain.Record) (fold, error) {
@@ -24,100 +28,125 @@ func startLinks(ctx context.Context, s Rows, generation int, records []domain.Re
 	if err != nil {
 		return nil, err
 	}
-	members, err := s.Members(ctx, generation, keys(records, grantOf))
+	grants, err := s.GrantRows(ctx, generation, keys(records, grantOf))
 	if err != nil {
 		return nil, err
 	}
-	f := &linksFold{links: map[uuid.UUID]LinkRow{}, members: map[uuid.UUID]Member{}}
+	f := newLinksFold()
 	for _, row := range links {
 		f.links[row.Link] = row
 	}
-	for _, m := range members {
-		f.members[m.Grant] = m
+	for _, row := range grants {
+		f.grants[row.Grant] = row
 	}
-	f.linksBefore, f.membersBefore = maps.Clone(f.links), maps.Clone(f.members)
+	f.linksBefore, f.grantsBefore = maps.Clone(f.links), maps.Clone(f.grants)
 	return f, nil
 }
 
 func (f *linksFold) apply(r domain.Record) error {
+	if r.OfGrant() {
+		return f.applyGrant(r)
+	}
 	row := f.links[r.Link]
 	if r.Sequence <= row.Sequence {
 		return nil
 	}
-	var err error
-	if r.OfGrant() {
-		row.Grants, err = f.applyMember(row.Grants, r)
-	} else {
-		row.State, err = evolveLink(row.State, r)
-	}
+	state, err := evolveLink(row.State, r)
 	if err != nil {
 		return err
 	}
-	row.Link, row.Sequence, row.UpdatedAt = r.Link, r.Sequence, r.Time.UTC()
-	f.links[r.Link] = row
+	row.State, row.Changed = state, r.Sequence
+	f.putLink(row, r)
 	return nil
 }
 
-func (f *linksFold) applyMember(counts GrantCounts, r domain.Record) (GrantCounts, error) {
-	before := f.members[r.Grant]
+// applyGrant changes the link's row only if what it shows of its grants changes:
+// of each renewal's two events, the first does not.
+func (f *linksFold) applyGrant(r domain.Record) error {
+	before := f.grants[r.Grant]
+	if r.Sequence <= before.Sequence {
+		return nil
+	}
 	state, err := evolveGrant(before.State, r)
-	if err != nil {
-		return counts, err
-	}
-	after := Member{Link: r.Link, Grant: r.Grant, Sequence: r.Sequence, State: state}
-	f.members[r.Grant] = after
-	return counts.plus(before.counts(), -1).plus(after.counts(), +1), nil
-}
-
-func (f *linksFold) finish(ctx context.Context, s Rows, b *Batch) error {
-	touched := map[uuid.UUID][]uuid.UUID{} // link to its grants that the batch changed
-	for id, m := range f.members {
-		if m.Sequence > b.From {
-			b.Members = append(b.Members, m)
-			touched[m.Link] = append(touched[m.Link], id)
-		}
-	}
-	others, err := f.othersExpiries(ctx, s, b.Generation, touched)
 	if err != nil {
 		return err
 	}
-	for id, row := range f.links {
-		if row.Sequence <= b.From {
-			continue
+	after := before
+	if before.Sequence == 0 {
+		after.Link, after.Grant, after.CreatedAt = r.Link, r.Grant, r.Time.UTC()
+	}
+	after.State, after.Sequence, after.UpdatedAt = state, r.Sequence, r.Time.UTC()
+	f.grants[r.Grant] = after
+	was, is := before.counts(), after.counts()
+	if was == is && before.KeptUntil().Equal(after.KeptUntil()) {
+		return nil
+	}
+	row := f.links[r.Link]
+	health := row.Grants.Health()
+	row.Grants = row.Grants.plus(was, -1).plus(is, +1)
+	if row.Grants.Health() != health {
+		row.Changed = r.Sequence
+	}
+	f.putLink(row, r)
+	return nil
+}
+
+func (f *linksFold) putLink(row LinkRow, r domain.Record) {
+	row.Link, row.Sequence, row.UpdatedAt = r.Link, r.Sequence, r.Time.UTC()
+	f.links[r.Link] = row
+}
+
+func (f *linksFold) finish(ctx context.Context, s Rows, b *Batch) error {
+	if err := f.expiries(ctx, s, b.Generation, b.From); err != nil {
+		return err
+	}
+	for _, row := range f.grants {
+		if row.Sequence > b.From {
+			b.Grants = append(b.Grants, row)
 		}
-		if grants, ok := touched[id]; ok {
-			row.NextExpiry = others[id]
-			for _, g := range grants {
-				row.NextExpiry = earliest(row.NextExpiry, f.members[g].ExpiresAt())
-			}
+	}
+	for _, row := range f.links {
+		if row.Sequence > b.From {
+			b.Links = append(b.Links, row)
 		}
-		b.Links = append(b.Links, row)
 	}
 	b.Counts = f.countChanges(b.From)
 	return nil
 }
 
+// expiries gives the links that changed after a sequence their next expiry.
+func (f *linksFold) expiries(ctx context.Context, s Rows, generation int, from uint64) error {
+	touched := map[uuid.UUID][]uuid.UUID{} // link to its grants that changed
+	for id, row := range f.grants {
+		if row.Sequence > from && f.links[row.Link].Sequence > from {
+			touched[row.Link] = append(touched[row.Link], id)
+		}
+	}
+	others, err := f.othersExpiries(ctx, s, generation, touched)
+	if err != nil {
+		return err
+	}
+	for id, grants := range touched {
+		row := f.links[id]
+		row.NextExpiry = others[id]
+		for _, g := range grants {
+			row.NextExpiry = earliest(row.NextExpiry, f.grants[g].KeptUntil())
+		}
+		f.links[id] = row
+	}
+	return nil
+}
+
 // countChanges is by how many the counts of links change.
 func (f *linksFold) countChanges(from uint64) []LinkCount {
-	changes := map[LinkCount]int64{}
-	add := func(row LinkRow, n int64) {
-		if status := row.State.Status(); status != link.StatusAbsent && status != link.StatusDeleted {
-			changes[LinkCount{Provider: row.State.Provider, Status: status, Health: row.Grants.Health()}] += n
-		}
-	}
+	changes := counting{}
 	for id, row := range f.links {
 		if row.Sequence > from {
-			add(f.linksBefore[id], -1)
-			add(row, +1)
+			changes.add(f.linksBefore[id], -1)
+			changes.add(row, +1)
 		}
 	}
-	var all []LinkCount
-	for c, n := range changes {
-		if c.Links = n; n != 0 {
-			all = append(all, c)
-		}
-	}
-	return all
+	return changes.list()
 }
 
 // othersExpiries is, for each link, the next expiry of the grants that the batch
@@ -129,9 +158,9 @@ func (f *linksFold) othersExpiries(ctx context.Context, s Rows, generation int, 
 		row := f.linksBefore[id]
 		had, wasEarliest := 0, false
 		for _, g := range grants {
-			before := f.membersBefore[g]
+			before := f.grantsBefore[g]
 			had += before.counts().Total
-			wasEarliest = wasEarliest || before.ExpiresAt().Equal(row.NextExpiry)
+			wasEarliest = wasEarliest || before.KeptUntil().Equal(row.NextExpiry)
 		}
 		switch {
 		case row.NextExpiry.IsZero():
@@ -149,19 +178,10 @@ func (f *linksFold) othersExpiries(ctx context.Context, s Rows, generation int, 
 	return known, err
 }
 
-// ExpiresAt is when the access token ends that Outlink keeps alive, to the
-// microsecond, or zero for a grant that is neither healthy nor retrying.
-func (m Member) ExpiresAt() time.Time {
-	if c := m.counts(); m.State.Credential == nil || c.Healthy+c.Retrying == 0 {
-		return time.Time{}
-	}
-	return m.State.Credential.ExpiresAt.UTC().Truncate(time.Microsecond)
-}
-
 // counts is what the grant contributes to its link.
-func (m Member) counts() GrantCounts {
+func (r GrantRow) counts() GrantCounts {
 	c := GrantCounts{Total: 1}
-	switch m.State.Status() {
+	switch r.State.Status() {
 	case grant.StatusActive, grant.StatusRefreshing:
 		c.Healthy = 1
 	case grant.StatusRetrying, grant.StatusUncertain:
@@ -195,4 +215,33 @@ func earliest(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// counting sums links up by what they are alike in; deleted ones do not count.
+type counting map[LinkCount]LinkCount
+
+func (c counting) add(row LinkRow, n int64) {
+	status := row.State.Status()
+	if status == link.StatusAbsent || status == link.StatusDeleted {
+		return
+	}
+	key := LinkCount{Provider: row.State.Provider, Status: status, Health: row.Grants.Health()}
+	sum := c[key]
+	sum.Links += n
+	sum.Healthy += n * int64(row.Grants.Healthy)
+	sum.Retrying += n * int64(row.Grants.Retrying)
+	sum.Attention += n * int64(row.Grants.Attention)
+	c[key] = sum
+}
+
+// list leaves out what sums up to nothing.
+func (c counting) list() []LinkCount {
+	var all []LinkCount
+	for key, sum := range c {
+		if sum != (LinkCount{}) {
+			sum.Provider, sum.Status, sum.Health = key.Provider, key.Status, key.Health
+			all = append(all, sum)
+		}
+	}
+	return all
 }

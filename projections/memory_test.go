@@ -20,7 +20,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type memory struct {
 	at      projections.Position
 	links   map[uuid.UUID]projections.LinkRow
-	members map[uuid.UUID]projections.Member
 	grants  map[uuid.UUID]projections.GrantRow
 	batches []projections.Batch
 
@@ -30,7 +29,7 @@ type memory struct {
 func newMemory() *memory {
 	return &memory{
 		at:    projections.Position{Generation: projections.FirstGeneration},
-		links: map[uuid.UUID]projections.LinkRow{}, members: map[uuid.UUID]projections.Member{}, grants: map[uuid.UUID]projections.GrantRow{},
+		links: map[uuid.UUID]projections.LinkRow{}, grants: map[uuid.UUID]projections.GrantRow{},
 	}
 }
 
@@ -56,9 +55,6 @@ func (m *memory) Apply(_ context.Context, b projections.Batch) error {
 	for _, row := range b.Links {
 		m.links[row.Link] = row
 	}
-	for _, row := range b.Members {
-		m.members[row.Grant] = row
-	}
 	for _, row := range b.Grants {
 		m.grants[row.Grant] = row
 	}
@@ -80,10 +76,6 @@ func (m *memory) LinkRows(_ context.Context, _ int, ids []uuid.UUID) ([]projecti
 	return some(m.links, ids), m.failed("load")
 }
 
-func (m *memory) Members(_ context.Context, _ int, ids []uuid.UUID) ([]projections.Member, error) {
-	return some(m.members, ids), m.failed("load")
-}
-
 func (m *memory) GrantRows(_ context.Context, _ int, ids []uuid.UUID) ([]projections.GrantRow, error) {
 	return some(m.grants, ids), m.failed("load")
 }
@@ -101,9 +93,9 @@ func some[Row any](rows map[uuid.UUID]Row, ids []uuid.UUID) []Row {
 func (m *memory) NextExpiries(_ context.Context, _ int, without map[uuid.UUID][]uuid.UUID) (map[uuid.UUID]time.Time, error) {
 	found := map[uuid.UUID]time.Time{}
 	for link, grants := range without {
-		for member := range maps.Values(m.members) {
-			ends := member.ExpiresAt()
-			if member.Link != link || ends.IsZero() || slices.Contains(grants, member.Grant) {
+		for row := range maps.Values(m.grants) {
+			ends := row.KeptUntil()
+			if row.Link != link || ends.IsZero() || slices.Contains(grants, row.Grant) {
 				continue
 			}
 			if first, ok := found[link]; !ok || ends.Before(first) {

@@ -12,13 +12,12 @@ import (
 // other way, forgets them.
 type remembered struct {
 	Store
-	links   recent[LinkRow]
-	members recent[Member]
-	grants  recent[GrantRow]
+	links  recent[LinkRow]
+	grants recent[GrantRow]
 }
 
 func remember(s Store) *remembered {
-	return &remembered{s, recent[LinkRow]{}, recent[Member]{}, recent[GrantRow]{}}
+	return &remembered{s, recent[LinkRow]{}, recent[GrantRow]{}}
 }
 
 func (m *remembered) forget() { *m = *remember(m.Store) }
@@ -28,9 +27,6 @@ func (m *remembered) stored(b Batch) {
 	for _, row := range b.Links {
 		m.links.put(row.Link, row)
 	}
-	for _, row := range b.Members {
-		m.members.put(row.Grant, row)
-	}
 	for _, row := range b.Grants {
 		m.grants.put(row.Grant, row)
 	}
@@ -38,10 +34,6 @@ func (m *remembered) stored(b Batch) {
 
 func (m *remembered) LinkRows(ctx context.Context, generation int, ids []uuid.UUID) ([]LinkRow, error) {
 	return m.links.ask(ctx, generation, ids, m.Store.LinkRows)
-}
-
-func (m *remembered) Members(ctx context.Context, generation int, ids []uuid.UUID) ([]Member, error) {
-	return m.members.ask(ctx, generation, ids, m.Store.Members)
 }
 
 func (m *remembered) GrantRows(ctx context.Context, generation int, ids []uuid.UUID) ([]GrantRow, error) {

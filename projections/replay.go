@@ -13,16 +13,12 @@ import (
 // once at the end: what the stored rows, kept by deltas, must be equal to.
 func Replay(records []domain.Record) (map[uuid.UUID]LinkRow, map[uuid.UUID]GrantRow, error) {
 	links := NewReplayedLinks()
-	grants := &grantsFold{rows: map[uuid.UUID]GrantRow{}}
 	for _, r := range unseen(records, 0) {
 		if err := links.Apply(r); err != nil {
 			return nil, nil, err
 		}
-		if err := grants.apply(r); err != nil {
-			return nil, nil, Grants.poison(r, err)
-		}
 	}
-	return links.Rows(), grants.rows, nil
+	return links.Rows(), links.fold.grants, nil
 }
 
 // ReplayedLinks are the links as a log leaves them that is folded event by
@@ -30,9 +26,7 @@ func Replay(records []domain.Record) (map[uuid.UUID]LinkRow, map[uuid.UUID]Grant
 type ReplayedLinks struct{ fold *linksFold }
 
 // NewReplayedLinks are none.
-func NewReplayedLinks() ReplayedLinks {
-	return ReplayedLinks{&linksFold{links: map[uuid.UUID]LinkRow{}, members: map[uuid.UUID]Member{}}}
-}
+func NewReplayedLinks() ReplayedLinks { return ReplayedLinks{newLinksFold()} }
 
 // Apply folds the next event.
 func (l ReplayedLinks) Apply(r domain.Record) error {
@@ -53,53 +47,42 @@ func rollUp(f *linksFold) {
 		row.Grants = GrantCounts{}
 		f.links[id] = row
 	}
-	for _, m := range f.members {
-		row := f.links[m.Link]
-		row.Grants = row.Grants.plus(m.counts(), +1)
-		row.NextExpiry = earliest(row.NextExpiry, m.ExpiresAt())
-		f.links[m.Link] = row
+	for _, g := range f.grants {
+		row, ok := f.links[g.Link]
+		if !ok {
+			continue // nothing of the grant ever showed
+		}
+		row.Grants = row.Grants.plus(g.counts(), +1)
+		row.NextExpiry = earliest(row.NextExpiry, g.KeptUntil())
+		f.links[g.Link] = row
 	}
 }
 
-// Dump reads all rows of the active generations. It is equal to a Replay of the
-// log up to the checkpoints while no projector is running.
+// Dump reads all rows of the active generation. It is equal to a Replay of the
+// log up to the checkpoint while no projector is running.
 func Dump(ctx context.Context, s interface {
 	Reader
-	Scanner
+	Snapshots
 }) (map[uuid.UUID]LinkRow, map[uuid.UUID]GrantRow, error) {
 	positions, err := s.Positions(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	active := map[string]int{}
+	generation := 0
 	for _, p := range positions {
-		active[p.Projection] = p.Generation
-	}
-	links, err := scan(ctx, active[Links.Name], s.ScanLinks, func(r LinkRow) uuid.UUID { return r.Link })
-	if err != nil {
-		return nil, nil, fmt.Errorf("dump links: %w", err)
-	}
-	grants, err := scan(ctx, active[Grants.Name], s.ScanGrants, func(r GrantRow) uuid.UUID { return r.Grant })
-	if err != nil {
-		return nil, nil, fmt.Errorf("dump grants: %w", err)
-	}
-	return links, grants, nil
-}
-
-const scanPage = 1000
-
-func scan[Row any](ctx context.Context, generation int,
-	next func(ctx context.Context, generation int, after uuid.UUID, limit int) ([]Row, error), id func(Row) uuid.UUID,
-) (map[uuid.UUID]Row, error) {
-	all := map[uuid.UUID]Row{}
-	for after := uuid.Nil; ; {
-		page, err := next(ctx, generation, after, scanPage)
-		if err != nil || len(page) == 0 {
-			return all, err
+		if p.Projection == Links.Name {
+			generation = p.Generation
 		}
-		for _, row := range page {
-			all[id(row)] = row
-		}
-		after = id(page[len(page)-1])
 	}
+	links, grants := map[uuid.UUID]LinkRow{}, map[uuid.UUID]GrantRow{}
+	err = s.Snapshot(ctx, func(rows Scanner) error {
+		if err := rows.ScanLinks(ctx, generation, func(s StoredLink) error { links[s.Row.Link] = s.Row; return nil }); err != nil {
+			return fmt.Errorf("dump links: %w", err)
+		}
+		if err := rows.ScanGrants(ctx, generation, func(s StoredGrant) error { grants[s.Row.Grant] = s.Row; return nil }); err != nil {
+			return fmt.Errorf("dump grants: %w", err)
+		}
+		return nil
+	})
+	return links, grants, err
 }

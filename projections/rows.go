@@ -21,9 +21,10 @@ import (
 // LinkRow is a row of the links list: the link, and its grants rolled up.
 type LinkRow struct {
 	Link       uuid.UUID   `json:"link_id"`
-	Sequence   uint64      `json:"sequence"` // of the last event folded in, of the link or of its grants
+	Sequence   uint64      `json:"sequence"` // of the last event that changed the row, of the link or of its grants
+	Changed    uint64      `json:"changed"`  // of the last event of the link itself, or that changed its health
 	State      link.State  `json:"state"`
-	UpdatedAt  time.Time   `json:"updated_at"` // of the last event folded in
+	UpdatedAt  time.Time   `json:"updated_at"` // of the event with Sequence
 	Grants     GrantCounts `json:"grants"`
 	NextExpiry time.Time   `json:"next_expiry,omitzero"` // the earliest access token end of the healthy and retrying grants, to the microsecond
 }
@@ -62,12 +63,16 @@ func (c GrantCounts) Health() Health {
 	return HealthNone
 }
 
-// LinkCount is how many links are alike.
+// LinkCount is how many links are alike, and some of their grants' counts.
 type LinkCount struct {
 	Provider string      `json:"provider"`
 	Status   link.Status `json:"status"`
 	Health   Health      `json:"health"`
 	Links    int64       `json:"links"`
+
+	Healthy   int64 `json:"healthy"`
+	Retrying  int64 `json:"retrying"`
+	Attention int64 `json:"attention"`
 }
 
 // GrantRow is a row of the grants.
@@ -80,8 +85,9 @@ type GrantRow struct {
 	UpdatedAt time.Time   `json:"updated_at"`
 }
 
-// LinkFilter selects links: newest change first, or by name where Text or Name is
-// given, so that every page is a range of an index. Zero fields do not filter.
+// LinkFilter selects links: newest change first (see LinkRow.Changed: a renewed
+// token is none), or by name where Text or Name is given, so that every page is a
+// range of an index. Zero fields do not filter.
 type LinkFilter struct {
 	Provider string
 	Status   link.Status // deleted links are listed only when asked for
@@ -144,12 +150,4 @@ type Reader interface {
 
 	// Positions lists the active generation of every projection.
 	Positions(ctx context.Context) ([]Position, error)
-}
-
-// ExpiresAt is when the grant's access token ends, or zero without one.
-func (r GrantRow) ExpiresAt() time.Time {
-	if r.State.Credential == nil {
-		return time.Time{}
-	}
-	return r.State.Credential.ExpiresAt
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 
 	"outlink/domain"
-	"outlink/domain/grant"
 )
 
 // FirstGeneration is the one that a store is created with. A changed shape of
@@ -19,15 +18,6 @@ const FirstGeneration = 1
 // that nothing of the batch was stored.
 var ErrFenced = errors.New("another projector has advanced this projection")
 
-// Member is a grant as the projection links remembers it: what the next event
-// of the grant is folded into, to know how the link's counts change.
-type Member struct {
-	Link     uuid.UUID   `json:"link_id"`
-	Grant    uuid.UUID   `json:"grant_id"`
-	Sequence uint64      `json:"sequence"`
-	State    grant.State `json:"state"`
-}
-
 // Batch is what one transaction stores: rows with all events after From and up
 // to To folded in, and To as the new checkpoint.
 type Batch struct {
@@ -36,7 +26,6 @@ type Batch struct {
 	From, To   uint64
 	Links      []LinkRow
 	Counts     []LinkCount // by how many each count changes
-	Members    []Member
 	Grants     []GrantRow
 	Activity   []domain.Record
 }
@@ -44,12 +33,11 @@ type Batch struct {
 // Rows gives the rows of a generation that a fold starts from.
 type Rows interface {
 	LinkRows(ctx context.Context, generation int, links []uuid.UUID) ([]LinkRow, error)
-	Members(ctx context.Context, generation int, grants []uuid.UUID) ([]Member, error)
 	GrantRows(ctx context.Context, generation int, grants []uuid.UUID) ([]GrantRow, error)
 
-	// NextExpiries answers for each key, a link, when the first access token of
-	// its members ends, leaving out the grants listed. A link without one is
-	// missing from the answer.
+	// NextExpiries answers for each key, a link, until when the first of its grants
+	// is kept, leaving out the grants listed. A link without one is missing from the
+	// answer.
 	NextExpiries(ctx context.Context, generation int, without map[uuid.UUID][]uuid.UUID) (map[uuid.UUID]time.Time, error)
 }
 
@@ -69,13 +57,4 @@ type Store interface {
 	// Report records p.Problem while the checkpoint is at p.Sequence. It returns
 	// ErrFenced when it is not: then somebody got past the problem.
 	Report(ctx context.Context, p Position) error
-}
-
-// Scanner walks over all rows of a generation in the order of their ids.
-type Scanner interface {
-	// ScanLinks returns up to limit rows whose link id is greater than after.
-	ScanLinks(ctx context.Context, generation int, after uuid.UUID, limit int) ([]LinkRow, error)
-
-	// ScanGrants does the same with grants.
-	ScanGrants(ctx context.Context, generation int, after uuid.UUID, limit int) ([]GrantRow, error)
 }

@@ -14,10 +14,9 @@ import (
 	"outlink/domain"
 )
 
-// Verification compares the rows of a generation of links or grants with the
-// log. It may run beside projectors: the rows that have moved on meanwhile are set
-// aside, and compared in one more replay, each up to what it has seen. All fields
-// are required.
+// Verification compares a generation, each row with all its columns, with the
+// log. Projectors may go on beside it: what is compared is of one moment. All
+// fields are required.
 type Verification struct {
 	Projection Projection
 	Feed       Feed
@@ -29,35 +28,41 @@ type Verification struct {
 
 // Verified is what a verification reads.
 type Verified interface {
-	Scanner
+	Snapshots
 	Position(ctx context.Context, projection string, generation int) (Position, error)
 }
 
 // Difference is a row that is not what the log says.
 type Difference struct {
 	Projection string          `json:"projection"`
-	ID         uuid.UUID       `json:"id"`
+	ID         uuid.UUID       `json:"id"`                 // of the link, grant or event; zero: the counts of links
 	Stored     json.RawMessage `json:"stored,omitempty"`   // none: the row is missing
 	Replayed   json.RawMessage `json:"replayed,omitempty"` // none: the log knows nothing of it
 }
 
-// Shard is the outcome for one part of the ids.
+// Shard is the outcome for one part of the links, with what belongs to them.
 type Shard struct {
 	Shard    int    `json:"shard"`
 	Rows     int    `json:"rows"`
-	Checksum string `json:"checksum"` // of the stored rows, in the order of their ids
+	Checksum string `json:"checksum"` // of the stored rows, in any order
 	Differs  int    `json:"differs"`
+
+	sum uint64
 }
 
-// Run verifies shard by shard, and holds one shard in memory at a time.
+// Run verifies a generation in so many shards. It holds one shard of the links
+// and grants in memory at a time, and nothing of the timeline.
 func (v Verification) Run(ctx context.Context, generation, shards int) ([]Shard, error) {
 	at, err := v.Store.Position(ctx, v.Projection.Name, generation)
 	if err != nil {
 		return nil, err
 	}
+	if v.Projection.Name == Activity.Name {
+		return v.activity(ctx, at)
+	}
 	var all []Shard
 	for shard := range shards {
-		s, err := v.shard(ctx, Generation{Position: at, Target: at.Sequence, Passes: shards, Passed: shard})
+		s, err := v.links(ctx, Generation{Position: at, Target: at.Sequence, Passes: shards, Passed: shard})
 		if err != nil {
 			return all, fmt.Errorf("verify shard %d of %s: %w", shard, v.Projection.Name, err)
 		}
@@ -66,161 +71,133 @@ func (v Verification) Run(ctx context.Context, generation, shards int) ([]Shard,
 	return all, nil
 }
 
-// verifiable is a row as it is compared.
-type verifiable struct {
-	id       uuid.UUID
-	sequence uint64
-	doc      json.RawMessage
-}
-
-func (v Verification) shard(ctx context.Context, g Generation) (Shard, error) {
-	s := Shard{Shard: g.Passed}
-	replayed, err := v.replay(ctx, g)
-	if err != nil {
-		return s, err
+// links verifies the present shard. The log is folded up to the checkpoint, and
+// then, from the moment of the snapshot on, what has come since.
+func (v Verification) links(ctx context.Context, g Generation) (Shard, error) {
+	c := comparison{Verification: v, shard: Shard{Shard: g.Passed}}
+	f, log := newLinksFold(), Build{Projection: v.Projection, Feed: v.Feed}
+	if err := log.fold(ctx, 0, g, f); err != nil {
+		return c.shard, err
 	}
-	sum, moved := fnv.New64a(), map[uuid.UUID]verifiable{}
-	err = v.stored(ctx, g, func(row verifiable) error {
-		want := replayed[row.id]
-		delete(replayed, row.id)
-		s.Rows++
-		_, _ = sum.Write(row.doc)
-		if row.sequence > g.Target {
-			moved[row.id] = row
-		} else if !bytes.Equal(row.doc, want) {
-			v.differs(&s, row.id, row.doc, want)
+	err := v.Store.Snapshot(ctx, func(rows Scanner) error {
+		from := g.Target
+		var err error
+		if g.Target, err = v.since(ctx, rows, g.Position); err != nil {
+			return err
 		}
-		return nil
+		if err := log.fold(ctx, from, g, f); err != nil {
+			return err
+		}
+		if err := f.expiries(ctx, none{}, g.Generation, 0); err != nil {
+			return err
+		}
+		return c.linksAndGrants(ctx, rows, g, f)
 	})
-	if err != nil {
-		return s, err
-	}
-	for _, id := range ordered(replayed) {
-		v.differs(&s, id, nil, replayed[id])
-	}
-	s.Checksum = fmt.Sprintf("%016x", sum.Sum64())
-	return s, v.later(ctx, g, moved, &s)
+	return c.shard.done(), err
 }
 
-func (v Verification) differs(s *Shard, id uuid.UUID, stored, replayed json.RawMessage) {
-	s.Differs++
-	v.Differs(Difference{v.Projection.Name, id, stored, replayed})
+// since is where the snapshot stands.
+func (v Verification) since(ctx context.Context, rows Scanner, from Position) (uint64, error) {
+	at, err := rows.Position(ctx, v.Projection.Name, from.Generation)
+	if err == nil && at.Sequence < from.Sequence {
+		err = domain.Errorf(domain.Conflict, "the checkpoint of %s was set back from %d to %d meanwhile; verify again", v.Projection.Name, from.Sequence, at.Sequence)
+	}
+	return at.Sequence, err
 }
 
-// later compares the rows that moved beyond the target while it was read: one
-// replay for all of them, that gives each row the events it has seen.
-func (v Verification) later(ctx context.Context, g Generation, moved map[uuid.UUID]verifiable, s *Shard) error {
-	if len(moved) == 0 {
-		return nil
-	}
-	f, err := v.Projection.start(ctx, none{}, g.Generation, nil)
-	if err != nil {
-		return err
-	}
-	at, err := v.Store.Position(ctx, v.Projection.Name, g.Generation)
-	if err != nil {
-		return err
-	}
-	var upTo uint64
-	for _, row := range moved {
-		upTo = max(upTo, row.sequence)
-	}
-	upTo = min(upTo, at.Sequence) // a row that claims more is wrong, and there may be no such event to wait for
-	err = Build{Projection: v.Projection, Feed: v.Feed}.replay(ctx, 0, upTo, func(records []domain.Record) error {
-		for _, r := range records {
-			if r.Sequence > moved[v.Projection.row(r)].sequence {
-				continue
-			}
-			if err := f.apply(r); err != nil {
-				return v.Projection.poison(r, err)
-			}
+// comparison is a shard under comparison.
+type comparison struct {
+	Verification
+	shard Shard
+}
+
+func (c *comparison) linksAndGrants(ctx context.Context, rows Scanner, g Generation, f *linksFold) error {
+	counts := counting{}
+	err := rows.ScanLinks(ctx, g.Generation, func(s StoredLink) error {
+		counts.add(s.Row, +1)
+		if ShardOf(s.Row.Link, g.Passes) == g.Passed {
+			row, known := f.links[s.Row.Link]
+			delete(f.links, s.Row.Link)
+			c.compare(s.Row.Link, s, StoredLink{Row: row, Columns: row.Columns()}, known)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	replayed, err := v.finished(ctx, f)
-	for _, id := range ordered(moved) {
-		if !bytes.Equal(moved[id].doc, replayed[id]) {
-			v.differs(s, id, moved[id].doc, replayed[id])
+	err = rows.ScanGrants(ctx, g.Generation, func(s StoredGrant) error {
+		if ShardOf(s.Row.Link, g.Passes) == g.Passed {
+			row, known := f.grants[s.Row.Grant]
+			delete(f.grants, s.Row.Grant)
+			c.compare(s.Row.Grant, s, StoredGrant{Row: row, Columns: row.Columns()}, known)
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	return err
+	for _, id := range ordered(f.links) {
+		c.differs(id, nil, document(f.links[id]))
+	}
+	for _, id := range ordered(f.grants) {
+		c.differs(id, nil, document(f.grants[id]))
+	}
+	if g.Passed > 0 {
+		return nil // the first shard has compared the counts of all
+	}
+	return c.counts(ctx, rows, g.Generation, counts)
+}
+
+// counts compares the counts that are kept with those of the rows.
+func (c *comparison) counts(ctx context.Context, rows Scanner, generation int, counted counting) error {
+	kept, err := rows.ScanCounts(ctx, generation)
+	if err != nil {
+		return err
+	}
+	stored, replayed := inOrder(kept), inOrder(counted.list())
+	if !slices.Equal(stored, replayed) {
+		c.differs(uuid.Nil, document(stored), document(replayed))
+	}
+	return nil
+}
+
+func inOrder(counts []LinkCount) []LinkCount {
+	return slices.SortedFunc(slices.Values(counts), func(a, b LinkCount) int {
+		return slices.Compare([]string{a.Provider, string(a.Status), string(a.Health)}, []string{b.Provider, string(b.Status), string(b.Health)})
+	})
+}
+
+// compare counts a stored row, and compares it with what the log says, if that
+// knows of it.
+func (c *comparison) compare(id uuid.UUID, stored, replayed any, known bool) {
+	doc := document(stored)
+	c.shard.Rows++
+	c.shard.sum += sum(doc)
+	if !known {
+		c.differs(id, doc, nil)
+	} else if want := document(replayed); !bytes.Equal(doc, want) {
+		c.differs(id, doc, want)
+	}
+}
+
+func (c *comparison) differs(id uuid.UUID, stored, replayed json.RawMessage) {
+	c.shard.Differs++
+	c.Differs(Difference{c.Projection.Name, id, stored, replayed})
+}
+
+func (s Shard) done() Shard {
+	s.Checksum = fmt.Sprintf("%016x", s.sum)
+	return s
+}
+
+func sum(doc []byte) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write(doc)
+	return h.Sum64()
 }
 
 func ordered[V any](m map[uuid.UUID]V) []uuid.UUID {
 	return slices.SortedFunc(maps.Keys(m), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
-}
-
-// replay is the shard's rows as the log says.
-func (v Verification) replay(ctx context.Context, g Generation) (map[uuid.UUID]json.RawMessage, error) {
-	f, err := v.Projection.start(ctx, none{}, g.Generation, nil)
-	if err != nil {
-		return nil, err
-	}
-	build := Build{Projection: v.Projection, Feed: v.Feed}
-	if err := build.fold(ctx, g, f); err != nil {
-		return nil, err
-	}
-	return v.finished(ctx, f)
-}
-
-func (v Verification) finished(ctx context.Context, f fold) (map[uuid.UUID]json.RawMessage, error) {
-	var b Batch
-	if err := f.finish(ctx, none{}, &b); err != nil {
-		return nil, err
-	}
-	rows := map[uuid.UUID]json.RawMessage{}
-	for _, row := range append(verifiables(b.Links, linkVerifiable), verifiables(b.Grants, grantVerifiable)...) {
-		rows[row.id] = row.doc
-	}
-	return rows, nil
-}
-
-// stored walks over the shard's rows.
-func (v Verification) stored(ctx context.Context, g Generation, each func(verifiable) error) error {
-	if v.Projection.Name == Links.Name {
-		return walk(ctx, g, v.Store.ScanLinks, linkVerifiable, each)
-	}
-	return walk(ctx, g, v.Store.ScanGrants, grantVerifiable, each)
-}
-
-func walk[Row any](ctx context.Context, g Generation, page func(ctx context.Context, generation int, after uuid.UUID, limit int) ([]Row, error),
-	of func(Row) verifiable, each func(verifiable) error,
-) error {
-	for after := uuid.Nil; ; {
-		rows, err := page(ctx, g.Generation, after, scanPage)
-		if err != nil || len(rows) == 0 {
-			return err
-		}
-		for _, row := range rows {
-			r := of(row)
-			after = r.id
-			if ShardOf(r.id, g.Passes) != g.Passed {
-				continue
-			}
-			if err := each(r); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-func linkVerifiable(r LinkRow) verifiable {
-	return verifiable{r.Link, r.Sequence, document(r)}
-}
-
-func grantVerifiable(r GrantRow) verifiable {
-	return verifiable{r.Grant, r.Sequence, document(r)}
-}
-
-func verifiables[Row any](rows []Row, of func(Row) verifiable) []verifiable {
-	all := make([]verifiable, 0, len(rows))
-	for _, row := range rows {
-		all = append(all, of(row))
-	}
-	return all
 }
 
 func document(row any) json.RawMessage {

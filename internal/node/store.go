@@ -15,7 +15,7 @@ import (
 type Store interface {
 	projections.Reader
 	projections.Store
-	projections.Scanner
+	projections.Snapshots
 	projections.Builder
 	At(ctx context.Context, projection string, generation int) (projections.Reader, error)
 	Migrate(ctx context.Context) error

@@ -245,7 +245,7 @@ func (n *Node) replay(ctx context.Context, w *refresh.Worker) {
 // CaughtUp waits, within reason, until the read model has seen the log as it is
 // now.
 func (n *Node) CaughtUp(ctx context.Context) error {
-	stale, err := n.queries().Wait(ctx, queries.Freshness{Fresh: true}, projections.Grants.Name)
+	stale, err := n.queries().Wait(ctx, queries.Freshness{Fresh: true}, projections.Links.Name)
 	if err == nil && stale.Stale != "" {
 		err = domain.Errorf(domain.Unavailable, "%s", stale.Stale)
 	}

@@ -41,7 +41,7 @@ const explained = 200
 
 // ExplainGrant runs the query.
 func (s *Service) ExplainGrant(ctx context.Context, q ExplainGrant) (GrantExplanation, error) {
-	stale, err := s.Wait(ctx, q.Freshness, projections.Grants.Name, projections.Links.Name, projections.Activity.Name)
+	stale, err := s.Wait(ctx, q.Freshness, projections.Links.Name, projections.Activity.Name)
 	if err != nil {
 		return GrantExplanation{}, err
 	}

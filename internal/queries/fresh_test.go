@@ -34,12 +34,12 @@ func TestWhatAQuestionWaitsFor(t *testing.T) {
 		stale     string
 		code      domain.Code
 	}{
-		"another stopped": {positions: []projections.Position{at("links", 5, ""), at("grants", 2, "poison")}},
+		"another stopped": {positions: []projections.Position{at("links", 5, ""), at("activity", 2, "poison")}},
 		"another lags":    {positions: []projections.Position{at("links", 5, ""), at("activity", 2, "")}},
 		"its own stopped": {positions: []projections.Position{at("links", 2, "poison")}, stale: "poison"},
 		"stopped beyond":  {positions: []projections.Position{at("links", 5, "poison")}},
 		"its own lags":    {positions: []projections.Position{at("links", 2, "")}, code: domain.Unavailable},
-		"its own missing": {positions: []projections.Position{at("grants", 5, "")}, code: domain.Unavailable},
+		"its own missing": {positions: []projections.Position{at("activity", 5, "")}, code: domain.Unavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &queries.Service{

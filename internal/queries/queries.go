@@ -248,7 +248,7 @@ type GrantList struct {
 
 // ListGrants runs the query.
 func (s *Service) ListGrants(ctx context.Context, q ListGrants) (GrantList, error) {
-	stale, err := s.Wait(ctx, q.Freshness, projections.Grants.Name)
+	stale, err := s.Wait(ctx, q.Freshness, projections.Links.Name)
 	if err != nil {
 		return GrantList{}, err
 	}
@@ -268,7 +268,7 @@ type ShowGrant struct {
 
 // ShowGrant runs the query.
 func (s *Service) ShowGrant(ctx context.Context, q ShowGrant) (GrantView, error) {
-	stale, err := s.Wait(ctx, q.Freshness, projections.Grants.Name)
+	stale, err := s.Wait(ctx, q.Freshness, projections.Links.Name)
 	if err != nil {
 		return GrantView{}, err
 	}

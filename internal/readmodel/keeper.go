@@ -19,7 +19,7 @@ import (
 type Store interface {
 	projections.Store
 	projections.Builder
-	projections.Scanner
+	projections.Snapshots
 }
 
 // Keeper looks after one read model. All fields are required.
@@ -106,7 +106,7 @@ func Projection(name string) (projections.Projection, error) {
 			return p, nil
 		}
 	}
-	return projections.Projection{}, domain.Errorf(domain.InvalidArgument, "there is no projection %q; use links, grants or activity", name)
+	return projections.Projection{}, domain.Errorf(domain.InvalidArgument, "there is no projection %q; use links or activity", name)
 }
 
 // Plan is what a rebuild would do.
@@ -246,9 +246,6 @@ func (k Keeper) present(ctx context.Context, p projections.Projection, g project
 	}()
 	if err := k.caughtUp(ctx, g, stopped); err != nil {
 		return err
-	}
-	if p.Name == projections.Activity.Name {
-		return nil // its rows are the events themselves
 	}
 	var first *projections.Difference
 	differs, _, err := k.Verify(ctx, p, g.Generation, func(d projections.Difference) {

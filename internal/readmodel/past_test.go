@@ -49,7 +49,11 @@ func TestRebuildThePast(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows, err := store.ScanLinks(t.Context(), g.Generation, uuid.Nil, 10)
+		then, err := store.At(t.Context(), g.Projection, g.Generation)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, _, err := then.Links(t.Context(), projections.LinkFilter{})
 		if err != nil || len(rows) != tt.want {
 			t.Errorf("%s: %d links, %v; want %d", label, len(rows), err, tt.want)
 		}

@@ -94,9 +94,8 @@ type copying struct {
 }
 
 var (
-	linkNames     = []string{"link_id", "sequence", "status", "provider", "health", "next_expiry", "name_lower", "updated_at", "doc"}
-	memberNames   = []string{"grant_id", "link_id", "sequence", "status", "expires_at", "doc"}
-	grantNames    = []string{"grant_id", "link_id", "sequence", "status", "subject", "due_at", "expires_at", "updated_at", "doc"}
+	linkNames     = []string{"link_id", "sequence", "changed", "status", "provider", "health", "next_expiry", "name_lower", "updated_at", "doc"}
+	grantNames    = []string{"grant_id", "link_id", "sequence", "status", "subject", "due_at", "expires_at", "kept_until", "updated_at", "doc"}
 	activityNames = []string{"link_id", "sequence", "grant_id", "type", "at", "doc"}
 )
 
@@ -110,7 +109,6 @@ func copied(b projections.Batch) ([]copying, error) {
 		rows  int
 	}{
 		{"links_gN", linkNames, func() (statement, error) { return put("", b.Links, linkColumns, jsonb) }, len(b.Links)},
-		{"link_grants_gN", memberNames, func() (statement, error) { return put("", b.Members, memberColumns, jsonb) }, len(b.Members)},
 		{"grants_gN", grantNames, func() (statement, error) { return put("", b.Grants, grantColumns, jsonb) }, len(b.Grants)},
 		{"activity_gN", activityNames, func() (statement, error) { return put("", b.Activity, activityColumns, asIs) }, len(b.Activity)},
 	} {

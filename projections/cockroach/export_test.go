@@ -21,3 +21,9 @@ func JSONB(doc []byte) string { return jsonb(doc) }
 
 // OnCockroachDB reports which server it is.
 func (s *Store) OnCockroachDB() bool { return s.cockroach }
+
+// Exec lets tests change the tables.
+func (s *Store) Exec(ctx context.Context, sql string) error {
+	_, err := s.pool.Exec(ctx, sql)
+	return err
+}

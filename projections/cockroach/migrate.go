@@ -52,6 +52,9 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err := m.fixed(ctx); err != nil {
 		return err
 	}
+	if err := m.obsolete(ctx); err != nil {
+		return err
+	}
 	for _, p := range projections.All() {
 		if err := m.create(ctx, p.Name, projections.FirstGeneration); err != nil {
 			return fmt.Errorf("create projection %s: %w", p.Name, err)
@@ -129,6 +132,20 @@ func (m *migration) fixed(ctx context.Context) error {
 	return nil
 }
 
+// obsolete removes what an older version left.
+func (m *migration) obsolete(ctx context.Context) error {
+	statements, err := tables.Obsolete(ctx, m.query)
+	if err != nil {
+		return err
+	}
+	for _, statement := range statements {
+		if err := m.step(ctx, statement); err != nil {
+			return fmt.Errorf("remove an older read model: %w", err)
+		}
+	}
+	return nil
+}
+
 // create makes a generation's tables; the first of a projection becomes active.
 func (m *migration) create(ctx context.Context, projection string, generation int) error {
 	if err := m.run(ctx, tables.GenerationFile(projection), generation, everything); err != nil {
@@ -153,14 +170,19 @@ func (m *migration) run(ctx context.Context, file string, generation int, wanted
 		if !wanted(statement) {
 			continue
 		}
-		if err := m.lease(ctx); err != nil {
-			return err
-		}
-		if err := m.ddl(ctx, tables.In(generation, statement)); err != nil {
+		if err := m.step(ctx, tables.In(generation, statement)); err != nil {
 			return fmt.Errorf("run %s: %w", file, err)
 		}
 	}
 	return nil
+}
+
+// step runs one statement while the lease lasts.
+func (m *migration) step(ctx context.Context, statement string) error {
+	if err := m.lease(ctx); err != nil {
+		return err
+	}
+	return m.ddl(ctx, statement)
 }
 
 // ddl runs a statement that can be repeated. Two nodes that create the same

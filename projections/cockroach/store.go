@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"outlink/projections"
@@ -65,12 +66,35 @@ func (s *Store) Close() error {
 
 // query is the reader's way to the database.
 func (s *Store) query(ctx context.Context, sql string, args []any, each func(scan func(dest ...any) error) error) error {
+	return query(ctx, s.pool, sql, args, each)
+}
+
+// Snapshot shows the rows of one moment; see [projections.Snapshots]. On
+// CockroachDB it is one of the past, which nobody contends for.
+func (s *Store) Snapshot(ctx context.Context, read func(projections.Scanner) error) error {
+	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	return pgx.BeginTxFunc(ctx, s.pool, options, func(tx pgx.Tx) error {
+		if s.cockroach {
+			if _, err := tx.Exec(ctx, `SET TRANSACTION AS OF SYSTEM TIME '-1ms'`); err != nil {
+				return fmt.Errorf("take a snapshot: %w", err)
+			}
+		}
+		return read(tables.NewReader(func(ctx context.Context, sql string, args []any, each func(scan func(dest ...any) error) error) error {
+			return query(ctx, tx, sql, args, each)
+		}))
+	})
+}
+
+func query(ctx context.Context, db interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}, sql string, args []any, each func(scan func(dest ...any) error) error,
+) error {
 	for i, arg := range args {
 		if text, ok := arg.(string); ok {
 			args[i] = clean(text)
 		}
 	}
-	rows, err := s.pool.Query(ctx, sql, args...)
+	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
 		return err
 	}
@@ -86,11 +110,6 @@ func (s *Store) query(ctx context.Context, sql string, args []any, each func(sca
 // LinkRows returns those of the links that have a row.
 func (s *Store) LinkRows(ctx context.Context, generation int, links []uuid.UUID) ([]projections.LinkRow, error) {
 	return byID[projections.LinkRow](ctx, s, tables.In(generation, `SELECT doc FROM links_gN WHERE link_id = ANY($1)`), links)
-}
-
-// Members returns those of the grants that have a row.
-func (s *Store) Members(ctx context.Context, generation int, grants []uuid.UUID) ([]projections.Member, error) {
-	return byID[projections.Member](ctx, s, tables.In(generation, `SELECT doc FROM link_grants_gN WHERE grant_id = ANY($1)`), grants)
 }
 
 // GrantRows returns those of the grants that have a row.

@@ -22,32 +22,29 @@ const (
 	report = `UPDATE projections SET problem = $4, updated_at = $5
 		WHERE name = $1 AND generation = $2 AND sequence = $3`
 
-	putLinks = `INSERT INTO links_gN (link_id, sequence, status, provider, health, next_expiry, name_lower, updated_at, doc)
-		SELECT a, b, c, d, e, f, g, h, i::JSONB
-		FROM UNNEST($1::UUID[], $2::BIGINT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TIMESTAMPTZ[], $7::BYTEA[], $8::TIMESTAMPTZ[], $9::TEXT[])
-			AS r (a, b, c, d, e, f, g, h, i)
-		ON CONFLICT (link_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status, provider = excluded.provider,
+	putLinks = `INSERT INTO links_gN (link_id, sequence, changed, status, provider, health, next_expiry, name_lower, updated_at, doc)
+		SELECT a, b, c, d, e, f, g, h, i, j::JSONB
+		FROM UNNEST($1::UUID[], $2::BIGINT[], $3::BIGINT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::TIMESTAMPTZ[], $8::BYTEA[],
+			$9::TIMESTAMPTZ[], $10::TEXT[]) AS r (a, b, c, d, e, f, g, h, i, j)
+		ON CONFLICT (link_id) DO UPDATE SET sequence = excluded.sequence, changed = excluded.changed, status = excluded.status, provider = excluded.provider,
 			health = excluded.health, next_expiry = excluded.next_expiry, name_lower = excluded.name_lower,
 			updated_at = excluded.updated_at, doc = excluded.doc
 		WHERE links_gN.sequence < excluded.sequence`
 
-	putCounts = `INSERT INTO link_counts_gN (provider, status, health, links)
-		SELECT a, b, c, d FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::BIGINT[]) AS r (a, b, c, d)
-		ON CONFLICT (provider, status, health) DO UPDATE SET links = link_counts_gN.links + excluded.links`
+	putCounts = `INSERT INTO link_counts_gN (provider, status, health, links, healthy, retrying, attention)
+		SELECT a, b, c, d, e, f, g
+		FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::BIGINT[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[]) AS r (a, b, c, d, e, f, g)
+		ON CONFLICT (provider, status, health) DO UPDATE SET links = link_counts_gN.links + excluded.links,
+			healthy = link_counts_gN.healthy + excluded.healthy, retrying = link_counts_gN.retrying + excluded.retrying,
+			attention = link_counts_gN.attention + excluded.attention`
 
-	putMembers = `INSERT INTO link_grants_gN (grant_id, link_id, sequence, status, expires_at, doc)
-		SELECT a, b, c, d, e, f::JSONB
-		FROM UNNEST($1::UUID[], $2::UUID[], $3::BIGINT[], $4::TEXT[], $5::TIMESTAMPTZ[], $6::TEXT[]) AS r (a, b, c, d, e, f)
-		ON CONFLICT (grant_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status,
-			expires_at = excluded.expires_at, doc = excluded.doc
-		WHERE link_grants_gN.sequence < excluded.sequence`
-
-	putGrants = `INSERT INTO grants_gN (grant_id, link_id, sequence, status, subject, due_at, expires_at, updated_at, doc)
-		SELECT a, b, c, d, e, f, g, h, i::JSONB
+	putGrants = `INSERT INTO grants_gN (grant_id, link_id, sequence, status, subject, due_at, expires_at, kept_until, updated_at, doc)
+		SELECT a, b, c, d, e, f, g, h, i, j::JSONB
 		FROM UNNEST($1::UUID[], $2::UUID[], $3::BIGINT[], $4::TEXT[], $5::BYTEA[], $6::TIMESTAMPTZ[], $7::TIMESTAMPTZ[],
-			$8::TIMESTAMPTZ[], $9::TEXT[]) AS r (a, b, c, d, e, f, g, h, i)
+			$8::TIMESTAMPTZ[], $9::TIMESTAMPTZ[], $10::TEXT[]) AS r (a, b, c, d, e, f, g, h, i, j)
 		ON CONFLICT (grant_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status, subject = excluded.subject,
-			due_at = excluded.due_at, expires_at = excluded.expires_at, updated_at = excluded.updated_at, doc = excluded.doc
+			due_at = excluded.due_at, expires_at = excluded.expires_at, kept_until = excluded.kept_until,
+			updated_at = excluded.updated_at, doc = excluded.doc
 		WHERE grants_gN.sequence < excluded.sequence`
 
 	putActivity = `INSERT INTO activity_gN (link_id, sequence, grant_id, type, at, doc)
@@ -55,9 +52,9 @@ const (
 		FROM UNNEST($1::UUID[], $2::BIGINT[], $3::UUID[], $4::TEXT[], $5::TIMESTAMPTZ[], $6::TEXT[]) AS r (a, b, c, d, e, f)
 		ON CONFLICT (link_id, sequence) DO NOTHING`
 
-	nextExpiry = `SELECT expires_at FROM link_grants_gN
-		WHERE link_id = $1 AND expires_at IS NOT NULL AND NOT grant_id = ANY($2)
-		ORDER BY expires_at, grant_id LIMIT 1`
+	nextExpiry = `SELECT kept_until FROM grants_gN
+		WHERE link_id = $1 AND kept_until IS NOT NULL AND NOT grant_id = ANY($2)
+		ORDER BY kept_until, grant_id LIMIT 1`
 )
 
 // Apply stores a batch; see [projections.Store]. The checkpoint and the rows go
@@ -113,7 +110,6 @@ func statements(b projections.Batch) ([]statement, error) {
 	for _, rows := range []func() (statement, error){
 		func() (statement, error) { return put(putLinks, b.Links, linkColumns, jsonb) },
 		func() (statement, error) { return counts(b.Counts), nil },
-		func() (statement, error) { return put(putMembers, b.Members, memberColumns, jsonb) },
 		func() (statement, error) { return put(putGrants, b.Grants, grantColumns, jsonb) },
 		func() (statement, error) { return put(putActivity, b.Activity, activityColumns, asIs) },
 	} {
@@ -146,15 +142,17 @@ func put[Row any](sql string, rows []Row, columns func([]Row) []any, document fu
 }
 
 func linkColumns(rows []projections.LinkRow) []any {
+	all := column(rows, projections.LinkRow.Columns)
 	return []any{
-		column(rows, func(r projections.LinkRow) [16]byte { return r.Link }),
-		column(rows, func(r projections.LinkRow) int64 { return int64(r.Sequence) }),
-		column(rows, func(r projections.LinkRow) string { return string(r.State.Status()) }),
-		column(rows, func(r projections.LinkRow) string { return clean(r.State.Provider) }),
-		column(rows, func(r projections.LinkRow) string { return string(r.Grants.Health()) }),
-		column(rows, func(r projections.LinkRow) *time.Time { return orNull(r.NextExpiry) }),
-		column(rows, func(r projections.LinkRow) []byte { return tables.NameKey(r.State.Name) }),
-		column(rows, func(r projections.LinkRow) time.Time { return r.UpdatedAt }),
+		column(all, func(c projections.LinkColumns) [16]byte { return c.Link }),
+		column(all, func(c projections.LinkColumns) int64 { return int64(c.Sequence) }),
+		column(all, func(c projections.LinkColumns) int64 { return int64(c.Changed) }),
+		column(all, func(c projections.LinkColumns) string { return string(c.Status) }),
+		column(all, func(c projections.LinkColumns) string { return clean(c.Provider) }),
+		column(all, func(c projections.LinkColumns) string { return string(c.Health) }),
+		column(all, func(c projections.LinkColumns) *time.Time { return orNull(c.NextExpiry) }),
+		column(all, func(c projections.LinkColumns) []byte { return c.Name }),
+		column(all, func(c projections.LinkColumns) time.Time { return c.UpdatedAt }),
 	}
 }
 
@@ -168,45 +166,41 @@ func counts(changes []projections.LinkCount) statement {
 		column(changes, func(c projections.LinkCount) string { return string(c.Status) }),
 		column(changes, func(c projections.LinkCount) string { return string(c.Health) }),
 		column(changes, func(c projections.LinkCount) int64 { return c.Links }),
+		column(changes, func(c projections.LinkCount) int64 { return c.Healthy }),
+		column(changes, func(c projections.LinkCount) int64 { return c.Retrying }),
+		column(changes, func(c projections.LinkCount) int64 { return c.Attention }),
 	}}
 }
 
-func memberColumns(rows []projections.Member) []any {
-	return []any{
-		column(rows, func(m projections.Member) [16]byte { return m.Grant }),
-		column(rows, func(m projections.Member) [16]byte { return m.Link }),
-		column(rows, func(m projections.Member) int64 { return int64(m.Sequence) }),
-		column(rows, func(m projections.Member) string { return string(m.State.Status()) }),
-		column(rows, func(m projections.Member) *time.Time { return orNull(m.ExpiresAt()) }),
-	}
-}
-
 func grantColumns(rows []projections.GrantRow) []any {
+	all := column(rows, projections.GrantRow.Columns)
 	return []any{
-		column(rows, func(r projections.GrantRow) [16]byte { return r.Grant }),
-		column(rows, func(r projections.GrantRow) [16]byte { return r.Link }),
-		column(rows, func(r projections.GrantRow) int64 { return int64(r.Sequence) }),
-		column(rows, func(r projections.GrantRow) string { return string(r.State.Status()) }),
-		column(rows, func(r projections.GrantRow) []byte { return []byte(r.State.Subject) }),
-		column(rows, func(r projections.GrantRow) *time.Time { return orNull(r.State.DueAt()) }),
-		column(rows, func(r projections.GrantRow) *time.Time { return orNull(r.ExpiresAt()) }),
-		column(rows, func(r projections.GrantRow) time.Time { return r.UpdatedAt }),
+		column(all, func(c projections.GrantColumns) [16]byte { return c.Grant }),
+		column(all, func(c projections.GrantColumns) [16]byte { return c.Link }),
+		column(all, func(c projections.GrantColumns) int64 { return int64(c.Sequence) }),
+		column(all, func(c projections.GrantColumns) string { return string(c.Status) }),
+		column(all, func(c projections.GrantColumns) []byte { return c.Subject }),
+		column(all, func(c projections.GrantColumns) *time.Time { return orNull(c.DueAt) }),
+		column(all, func(c projections.GrantColumns) *time.Time { return orNull(c.ExpiresAt) }),
+		column(all, func(c projections.GrantColumns) *time.Time { return orNull(c.KeptUntil) }),
+		column(all, func(c projections.GrantColumns) time.Time { return c.UpdatedAt }),
 	}
 }
 
 func activityColumns(rows []domain.Record) []any {
+	all := column(rows, projections.ColumnsOf)
 	return []any{
-		column(rows, func(r domain.Record) [16]byte { return r.Link }),
-		column(rows, func(r domain.Record) int64 { return int64(r.Sequence) }),
-		column(rows, func(r domain.Record) *[16]byte {
-			if !r.OfGrant() {
+		column(all, func(c projections.EventColumns) [16]byte { return c.Link }),
+		column(all, func(c projections.EventColumns) int64 { return int64(c.Sequence) }),
+		column(all, func(c projections.EventColumns) *[16]byte {
+			if c.Grant == uuid.Nil {
 				return nil
 			}
-			id := [16]byte(r.Grant)
+			id := [16]byte(c.Grant)
 			return &id
 		}),
-		column(rows, func(r domain.Record) string { return clean(r.Type) }),
-		column(rows, func(r domain.Record) time.Time { return r.Time }),
+		column(all, func(c projections.EventColumns) string { return clean(c.Type) }),
+		column(all, func(c projections.EventColumns) time.Time { return c.At }),
 	}
 }
 
@@ -220,13 +214,11 @@ func column[Row, T any](rows []Row, of func(Row) T) []T {
 	return values
 }
 
-// orNull is a time as a column, where zero means never. PostgreSQL would round
-// to microseconds; they are cut off here, as in the other store.
+// orNull is a time as a column, where zero means never.
 func orNull(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
-	t = t.Truncate(time.Microsecond)
 	return &t
 }
 

@@ -26,6 +26,9 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err := fixed(ctx, tx); err != nil {
 		return err
 	}
+	if err := obsolete(ctx, tx); err != nil {
+		return err
+	}
 	for _, p := range projections.All() {
 		if err := create(ctx, tx, p.Name, projections.FirstGeneration); err != nil {
 			return fmt.Errorf("create projection %s: %w", p.Name, err)
@@ -65,6 +68,22 @@ func fixed(ctx context.Context, tx *sql.Tx) error {
 		_, err = tx.ExecContext(ctx, `INSERT INTO schema_migrations (file, applied_at) VALUES ($1, $2)`, file, time.Now().UnixMicro())
 		if err != nil {
 			return fmt.Errorf("record %s: %w", file, err)
+		}
+	}
+	return nil
+}
+
+// obsolete removes what an older version left.
+func obsolete(ctx context.Context, tx *sql.Tx) error {
+	statements, err := tables.Obsolete(ctx, func(ctx context.Context, sql string, args []any, each func(scan func(dest ...any) error) error) error {
+		return query(ctx, tx, sql, args, each)
+	})
+	if err != nil {
+		return err
+	}
+	for _, statement := range statements {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("remove an older read model: %w", err)
 		}
 	}
 	return nil

@@ -18,11 +18,6 @@ func (s *Store) LinkRows(ctx context.Context, generation int, links []uuid.UUID)
 	return byID[projections.LinkRow](ctx, s, tables.In(generation, `SELECT doc FROM links_gN WHERE link_id IN (SELECT unhex(value) FROM json_each($1))`), links)
 }
 
-// Members returns those of the grants that have a row.
-func (s *Store) Members(ctx context.Context, generation int, grants []uuid.UUID) ([]projections.Member, error) {
-	return byID[projections.Member](ctx, s, tables.In(generation, `SELECT doc FROM link_grants_gN WHERE grant_id IN (SELECT unhex(value) FROM json_each($1))`), grants)
-}
-
 // GrantRows returns those of the grants that have a row.
 func (s *Store) GrantRows(ctx context.Context, generation int, grants []uuid.UUID) ([]projections.GrantRow, error) {
 	return byID[projections.GrantRow](ctx, s, tables.In(generation, `SELECT doc FROM grants_gN WHERE grant_id IN (SELECT unhex(value) FROM json_each($1))`), grants)
@@ -38,9 +33,9 @@ func byID[Row any](ctx context.Context, s *Store, sql string, ids []uuid.UUID) (
 // NextExpiries finds each link's first expiry but that of the grants left out,
 // by its index.
 func (s *Store) NextExpiries(ctx context.Context, generation int, without map[uuid.UUID][]uuid.UUID) (map[uuid.UUID]time.Time, error) {
-	sql := tables.In(generation, `SELECT expires_at FROM link_grants_gN
-		WHERE link_id = $1 AND expires_at IS NOT NULL AND grant_id NOT IN (SELECT unhex(value) FROM json_each($2))
-		ORDER BY expires_at, grant_id LIMIT 1`)
+	sql := tables.In(generation, `SELECT kept_until FROM grants_gN
+		WHERE link_id = $1 AND kept_until IS NOT NULL AND grant_id NOT IN (SELECT unhex(value) FROM json_each($2))
+		ORDER BY kept_until, grant_id LIMIT 1`)
 	found := map[uuid.UUID]time.Time{}
 	for link, grants := range without {
 		err := s.query(ctx, sql, []any{link, hexes(grants)}, func(scan func(...any) error) error {

@@ -78,7 +78,30 @@ func open(ctx context.Context, path string, connections int) (*sql.DB, error) {
 
 // query is the reader's way to the file.
 func (s *Store) query(ctx context.Context, sql string, args []any, each func(scan func(dest ...any) error) error) error {
-	rows, err := s.read.QueryContext(ctx, sql, columns(args)...)
+	return query(ctx, s.read, sql, args, each)
+}
+
+// Snapshot shows the rows of one moment; see [projections.Snapshots].
+func (s *Store) Snapshot(ctx context.Context, read func(projections.Scanner) error) error {
+	connection, err := s.read.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("take a snapshot: %w", err)
+	}
+	defer func() { _ = connection.Close() }()
+	if _, err := connection.ExecContext(ctx, `BEGIN`); err != nil { // deferred: a transaction of the driver would lock out the writer
+		return fmt.Errorf("take a snapshot: %w", err)
+	}
+	defer func() { _, _ = connection.ExecContext(context.WithoutCancel(ctx), `ROLLBACK`) }()
+	return read(tables.NewReader(func(ctx context.Context, sql string, args []any, each func(scan func(dest ...any) error) error) error {
+		return query(ctx, connection, sql, args, each)
+	}))
+}
+
+func query(ctx context.Context, db interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}, sql string, args []any, each func(scan func(dest ...any) error) error,
+) error {
+	rows, err := db.QueryContext(ctx, sql, columns(args)...)
 	if err != nil {
 		return err
 	}

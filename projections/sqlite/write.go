@@ -21,26 +21,23 @@ const (
 	report = `UPDATE projections SET problem = $4, updated_at = $5
 		WHERE name = $1 AND generation = $2 AND sequence = $3`
 
-	putLink = `INSERT INTO links_gN (link_id, sequence, status, provider, health, next_expiry, name_lower, updated_at, doc)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-		ON CONFLICT (link_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status, provider = excluded.provider,
+	putLink = `INSERT INTO links_gN (link_id, sequence, changed, status, provider, health, next_expiry, name_lower, updated_at, doc)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+		ON CONFLICT (link_id) DO UPDATE SET sequence = excluded.sequence, changed = excluded.changed, status = excluded.status, provider = excluded.provider,
 			health = excluded.health, next_expiry = excluded.next_expiry, name_lower = excluded.name_lower,
 			updated_at = excluded.updated_at, doc = excluded.doc
 		WHERE links_gN.sequence < excluded.sequence`
 
-	putCount = `INSERT INTO link_counts_gN (provider, status, health, links) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (provider, status, health) DO UPDATE SET links = link_counts_gN.links + excluded.links`
+	putCount = `INSERT INTO link_counts_gN (provider, status, health, links, healthy, retrying, attention) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (provider, status, health) DO UPDATE SET links = link_counts_gN.links + excluded.links,
+			healthy = link_counts_gN.healthy + excluded.healthy, retrying = link_counts_gN.retrying + excluded.retrying,
+			attention = link_counts_gN.attention + excluded.attention`
 
-	putMember = `INSERT INTO link_grants_gN (grant_id, link_id, sequence, status, expires_at, doc)
-		VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (grant_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status,
-			expires_at = excluded.expires_at, doc = excluded.doc
-		WHERE link_grants_gN.sequence < excluded.sequence`
-
-	putGrant = `INSERT INTO grants_gN (grant_id, link_id, sequence, status, subject, due_at, expires_at, updated_at, doc)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+	putGrant = `INSERT INTO grants_gN (grant_id, link_id, sequence, status, subject, due_at, expires_at, kept_until, updated_at, doc)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 		ON CONFLICT (grant_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status, subject = excluded.subject,
-			due_at = excluded.due_at, expires_at = excluded.expires_at, updated_at = excluded.updated_at, doc = excluded.doc
+			due_at = excluded.due_at, expires_at = excluded.expires_at, kept_until = excluded.kept_until,
+			updated_at = excluded.updated_at, doc = excluded.doc
 		WHERE grants_gN.sequence < excluded.sequence`
 
 	putActivity = `INSERT INTO activity_gN (sequence, link_id, grant_id, type, at, doc)
@@ -89,30 +86,28 @@ func move(ctx context.Context, db interface {
 
 func putAll(ctx context.Context, tx *sql.Tx, b projections.Batch) error {
 	if err := put(ctx, tx, b.Generation, putLink, b.Links, func(r projections.LinkRow) []any {
-		return []any{r.Link, int64(r.Sequence), string(r.State.Status()), r.State.Provider, string(r.Grants.Health()), orNull(r.NextExpiry), tables.NameKey(r.State.Name), r.UpdatedAt}
+		c := r.Columns()
+		return []any{c.Link, int64(c.Sequence), int64(c.Changed), string(c.Status), c.Provider, string(c.Health), orNull(c.NextExpiry), c.Name, c.UpdatedAt}
 	}); err != nil {
 		return err
 	}
 	for _, c := range b.Counts {
-		if _, err := tx.ExecContext(ctx, tables.In(b.Generation, putCount), c.Provider, string(c.Status), string(c.Health), c.Links); err != nil {
+		args := []any{c.Provider, string(c.Status), string(c.Health), c.Links, c.Healthy, c.Retrying, c.Attention}
+		if _, err := tx.ExecContext(ctx, tables.In(b.Generation, putCount), args...); err != nil {
 			return fmt.Errorf("count links: %w", err)
 		}
 	}
-	if err := put(ctx, tx, b.Generation, putMember, b.Members, func(m projections.Member) []any {
-		return []any{m.Grant, m.Link, int64(m.Sequence), string(m.State.Status()), orNull(m.ExpiresAt())}
-	}); err != nil {
-		return err
-	}
 	if err := put(ctx, tx, b.Generation, putGrant, b.Grants, func(r projections.GrantRow) []any {
+		c := r.Columns()
 		return []any{
-			r.Grant, r.Link, int64(r.Sequence), string(r.State.Status()), []byte(r.State.Subject),
-			orNull(r.State.DueAt()), orNull(r.ExpiresAt()), r.UpdatedAt,
+			c.Grant, c.Link, int64(c.Sequence), string(c.Status), c.Subject, orNull(c.DueAt), orNull(c.ExpiresAt), orNull(c.KeptUntil), c.UpdatedAt,
 		}
 	}); err != nil {
 		return err
 	}
 	return put(ctx, tx, b.Generation, putActivity, b.Activity, func(r domain.Record) []any {
-		return []any{int64(r.Sequence), r.Link, orNoGrant(r.Grant), r.Type, r.Time}
+		c := projections.ColumnsOf(r)
+		return []any{int64(c.Sequence), c.Link, orNoGrant(c.Grant), c.Type, c.At}
 	})
 }
 

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/uuid"
 
 	"outlink/domain"
 	"outlink/domain/link"
@@ -323,54 +322,6 @@ func testReadersDuringSwitches(t *testing.T, open Open) {
 	}
 	cancel()
 	readers.Wait()
-}
-
-// testVerify: what equals the log is told to, and each kind of damage is found.
-func testVerify(t *testing.T, open Open) {
-	s, l := migrated(t, open), random(rand.New(rand.NewPCG(7, 8)), &Log{Batch: 9}, 200)
-	project(t, s, l)
-	verify := func(p projections.Projection) (shards []projections.Shard, found []projections.Difference) {
-		v := projections.Verification{
-			Projection: p, Feed: l, Store: s,
-			Differs: func(d projections.Difference) { found = append(found, d) },
-		}
-		shards, err := v.Run(t.Context(), projections.FirstGeneration, 4)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return shards, found
-	}
-	sums := map[string]bool{}
-	for _, p := range []projections.Projection{projections.Links, projections.Grants} {
-		shards, found := verify(p)
-		rows := 0
-		for _, s := range shards {
-			rows += s.Rows
-			sums[s.Checksum] = true
-		}
-		if len(found) != 0 || rows < 4 || len(sums) < 2 {
-			t.Errorf("%s: %d rows, checksums %v, differences %+v", p.Name, rows, sums, found)
-		}
-	}
-	// Rows that have seen more than the checkpoint says are no difference.
-	at := positions(t, s)["grants"].Sequence
-	random(rand.New(rand.NewPCG(9, 1)), l, 40)
-	project(t, s, l)
-	if _, found := verify(projections.Grants); len(found) != 0 {
-		t.Errorf("from %d on: %+v", at, found)
-	}
-	row, err := s.GrantRows(t.Context(), 1, []uuid.UUID{GrantID("link0/s0")})
-	if err != nil || len(row) != 1 {
-		t.Fatal(err)
-	}
-	row[0].Sequence, row[0].State.Subject = row[0].Sequence+1, "forged"
-	stray := projections.GrantRow{Link: LinkID("nobody"), Grant: GrantID("nobody/x"), Sequence: 1}
-	if err := s.Load(t.Context(), projections.Batch{Projection: "grants", Generation: 1, Grants: []projections.GrantRow{row[0], stray}}, true); err != nil {
-		t.Fatal(err)
-	}
-	if _, found := verify(projections.Grants); len(found) != 2 {
-		t.Errorf("of two forged rows %d are found: %+v", len(found), found)
-	}
 }
 
 // Fill gives a store some links, grants and events.

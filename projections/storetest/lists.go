@@ -23,7 +23,8 @@ func testLinks(t *testing.T, open Open) {
 		Link("4", created("Mail", "google")).Link("4", link.Degraded{Reason: link.ClientRejected}).
 		Link("5", created("crm", "google")).Link("5", link.Deleted{}).
 		Link("6", created("Crème brûlée", "custom")).
-		Grant("1/ann", begun("ann")) // a change of the grant is one of the link
+		Grant("1/ann", issued("ann", 1, time.Hour)).Grant("1/ann", grant.ReauthorizationRequired{}). // it needs attention now
+		Grant("2/ann", begun("ann")).Grant("6/ann", begun("ann"))                                    // that changes no link's health
 	project(t, s, l)
 	for name, tt := range map[string]struct {
 		filter projections.LinkFilter

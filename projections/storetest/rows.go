@@ -19,6 +19,7 @@ func testRows(t *testing.T, open Open) {
 	stores := map[*Log]Store{whole: migrated(t, open), single: migrated(t, open)}
 	const never = time.Duration(0)
 	healthy := counts{Total: 1, Healthy: 1}
+	quiet := map[string]int{"refresh started": 1, "revoked and erased": 1} // so many last events of the grant do not show in the link's row
 	for name, tt := range map[string]struct {
 		given  func(l *Log)
 		link   link.Status
@@ -68,8 +69,8 @@ func testRows(t *testing.T, open Open) {
 					t.Errorf("counts (-want +got):\n%s", diff)
 				}
 				wantAfterNoon(t, "next expiry", row.NextExpiry, tt.expiry)
-				if row.Sequence != l.Last() {
-					t.Errorf("link's sequence is %d, want %d", row.Sequence, l.Last())
+				if shown := l.Records[len(l.Records)-1-quiet[name]].Sequence; row.Sequence != shown {
+					t.Errorf("link's sequence is %d, want %d", row.Sequence, shown)
 				}
 				if tt.grant != "" {
 					g := grantRow(t, s, l.Scope+"crm/ann")

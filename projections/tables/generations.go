@@ -28,8 +28,10 @@ const MarkFinished = `UPDATE builds SET finished = 1 WHERE name = $1 AND generat
 // leaves to the end.
 var Recount = []string{
 	`DELETE FROM link_counts_gN`,
-	`INSERT INTO link_counts_gN (provider, status, health, links)
-		SELECT provider, status, health, count(*) FROM links_gN WHERE status NOT IN ('', 'deleted') GROUP BY provider, status, health`,
+	`INSERT INTO link_counts_gN (provider, status, health, links, healthy, retrying, attention)
+		SELECT provider, status, health, count(*), sum(CAST(doc -> 'grants' ->> 'healthy' AS BIGINT)),
+			sum(CAST(doc -> 'grants' ->> 'retrying' AS BIGINT)), sum(CAST(doc -> 'grants' ->> 'attention' AS BIGINT))
+		FROM links_gN WHERE status NOT IN ('', 'deleted') GROUP BY provider, status, health`,
 }
 
 // NotLoaded refuses a switch.

@@ -77,6 +77,8 @@ func (i *instant) Scan(src any) error {
 		*i = instant(time.UnixMicro(v).UTC())
 	case time.Time:
 		*i = instant(v.UTC())
+	case nil: // never
+		*i = instant{}
 	default:
 		return fmt.Errorf("%T is no time", src)
 	}

@@ -45,7 +45,7 @@ func linksQuestion(f projections.LinkFilter, after *cursor, limit int) question 
 	if f.Status != "" {
 		statuses = []link.Status{f.Status}
 	}
-	order := " ORDER BY sequence DESC"
+	order := " ORDER BY changed DESC"
 	switch {
 	case byExpiry(f):
 		order = " ORDER BY next_expiry, link_id"
@@ -57,7 +57,7 @@ func linksQuestion(f projections.LinkFilter, after *cursor, limit int) question 
 		if i > 0 {
 			q.add(" UNION ALL ")
 		}
-		q.add("SELECT doc, sequence, name_lower, next_expiry, link_id FROM (SELECT doc, sequence, name_lower, next_expiry, link_id FROM links_gN WHERE status = ?", string(status))
+		q.add("SELECT doc, changed, name_lower, next_expiry, link_id FROM (SELECT doc, changed, name_lower, next_expiry, link_id FROM links_gN WHERE status = ?", string(status))
 		q.whereLink(f, after)
 		q.add(order+" LIMIT ?) AS a"+strconv.Itoa(i), limit)
 	}
@@ -73,7 +73,7 @@ const fewNames = 5000
 func namedQuestion(f projections.LinkFilter) question {
 	var q question
 	q.add("SELECT count(*) FROM (SELECT 1 FROM links_gN WHERE status IN ('active', 'degraded', 'disabled', 'deleted')")
-	q.add(" AND name_lower >= ? AND name_lower < ? LIMIT ?) AS named", NameKey(f.Text), behind(NameKey(f.Text)), fewNames)
+	q.add(" AND name_lower >= ? AND name_lower < ? LIMIT ?) AS named", projections.NameKey(f.Text), behind(projections.NameKey(f.Text)), fewNames)
 	return q
 }
 
@@ -86,7 +86,7 @@ func expiringNamed(f projections.LinkFilter, after *cursor, limit int) question 
 	}
 	var q question
 	q.add("WITH named AS MATERIALIZED (SELECT doc, status, provider, health, name_lower, next_expiry, link_id FROM links_gN WHERE status IN " + statuses)
-	q.add(" AND name_lower >= ? AND name_lower < ?)", NameKey(f.Text), behind(NameKey(f.Text)))
+	q.add(" AND name_lower >= ? AND name_lower < ?)", projections.NameKey(f.Text), behind(projections.NameKey(f.Text)))
 	q.add(" SELECT doc FROM named WHERE next_expiry IS NOT NULL")
 	q.whereLink(f, after)
 	q.add(" ORDER BY next_expiry, link_id LIMIT ?", limit)
@@ -104,12 +104,12 @@ func (q *question) whereLink(f projections.LinkFilter, after *cursor) {
 		q.add(" AND provider = ?", f.Provider)
 	}
 	if f.Name != "" {
-		q.add(" AND name_lower = ?", NameKey(f.Name))
+		q.add(" AND name_lower = ?", projections.NameKey(f.Name))
 	}
 	if f.Health != "" {
 		q.add(" AND health = ?", string(f.Health))
 	}
-	prefix := NameKey(f.Text)
+	prefix := projections.NameKey(f.Text)
 	if byExpiry(f) {
 		q.add(" AND next_expiry < ?", f.Expiring)
 		if f.Text != "" {
@@ -122,7 +122,7 @@ func (q *question) whereLink(f projections.LinkFilter, after *cursor) {
 	}
 	switch {
 	case after != nil && !byName(f):
-		q.add(" AND sequence < ?", column(after.Sequence))
+		q.add(" AND changed < ?", column(after.Sequence))
 	case after != nil && after.Key >= string(prefix): // the page begins within the prefix
 		q.add(" AND (name_lower, link_id) > (?, ?)", []byte(after.Key), after.ID)
 	case f.Text != "":
@@ -177,10 +177,6 @@ func activityQuestion(f projections.ActivityFilter, limit int) question {
 
 // column is a sequence as a column can hold it; the log never gets that far.
 func column(sequence uint64) int64 { return int64(min(sequence, math.MaxInt64)) }
-
-// NameKey is a name as it is searched and ordered: in lower case, and as bytes,
-// so that no database's collation has a say.
-func NameKey(name string) []byte { return []byte(strings.ToLower(name)) }
 
 // behind is the first key after all that begin with prefix. UTF-8 has no byte
 // 0xff, so the last one can always be raised.

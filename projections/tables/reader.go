@@ -134,7 +134,7 @@ func (r *Reader) Link(ctx context.Context, id uuid.UUID) (projections.LinkRow, e
 
 // Grant returns a grant, also a revoked one.
 func (r *Reader) Grant(ctx context.Context, id uuid.UUID) (projections.GrantRow, error) {
-	rows, err := ask[projections.GrantRow](ctx, r, "grants", `SELECT doc FROM grants_gN WHERE grant_id = $1`, id)
+	rows, err := ask[projections.GrantRow](ctx, r, "links", `SELECT doc FROM grants_gN WHERE grant_id = $1`, id)
 	return one(rows, err, "grant", id)
 }
 
@@ -164,9 +164,9 @@ func (r *Reader) Links(ctx context.Context, f projections.LinkFilter) ([]project
 		case byExpiry(f):
 			return cursor{Sequence: uint64(row.NextExpiry.UnixMicro()), ID: row.Link}
 		case byName(f):
-			return cursor{Key: string(NameKey(row.State.Name)), ID: row.Link}
+			return cursor{Key: string(projections.NameKey(row.State.Name)), ID: row.Link}
 		}
-		return cursor{Sequence: row.Sequence}
+		return cursor{Sequence: row.Changed}
 	})
 	return rows, next, nil
 }
@@ -188,14 +188,20 @@ func (r *Reader) fewNamed(ctx context.Context, f projections.LinkFilter) (bool, 
 
 // LinkCounts counts links; see [projections.Reader].
 func (r *Reader) LinkCounts(ctx context.Context) ([]projections.LinkCount, error) {
-	sql, err := r.in(ctx, "links", `SELECT provider, status, health, links FROM link_counts_gN WHERE links > 0 ORDER BY provider, status, health`)
+	sql, err := r.in(ctx, "links", `SELECT `+countColumns+` FROM link_counts_gN WHERE links > 0 ORDER BY provider, status, health`)
 	if err != nil {
 		return nil, err
 	}
+	return r.counts(ctx, sql)
+}
+
+const countColumns = `provider, status, health, links, healthy, retrying, attention`
+
+func (r *Reader) counts(ctx context.Context, sql string) ([]projections.LinkCount, error) {
 	var all []projections.LinkCount
-	err = r.query(ctx, sql, nil, func(scan func(...any) error) error {
+	err := r.query(ctx, sql, nil, func(scan func(...any) error) error {
 		var c projections.LinkCount
-		err := scan(&c.Provider, &c.Status, &c.Health, &c.Links)
+		err := scan(&c.Provider, &c.Status, &c.Health, &c.Links, &c.Healthy, &c.Retrying, &c.Attention)
 		all = append(all, c)
 		return err
 	})
@@ -213,7 +219,7 @@ func (r *Reader) Grants(ctx context.Context, f projections.GrantFilter) ([]proje
 		return nil, "", err
 	}
 	q := grantsQuestion(f, after, limit+1, time.Now())
-	rows, err := ask[projections.GrantRow](ctx, r, "grants", q.sql, q.args...)
+	rows, err := ask[projections.GrantRow](ctx, r, "links", q.sql, q.args...)
 	if err != nil {
 		return nil, "", err
 	}
@@ -241,7 +247,7 @@ func (r *Reader) Due(ctx context.Context, f projections.DueFilter) ([]projection
 		return nil, "", err
 	}
 	q := dueQuestion(f.Before, after, limit+1)
-	rows, err := ask[projections.GrantRow](ctx, r, "grants", q.sql, q.args...)
+	rows, err := ask[projections.GrantRow](ctx, r, "links", q.sql, q.args...)
 	if err != nil {
 		return nil, "", err
 	}
@@ -249,18 +255,6 @@ func (r *Reader) Due(ctx context.Context, f projections.DueFilter) ([]projection
 		return cursor{Sequence: uint64(row.State.DueAt().UnixMicro()), ID: row.Grant}
 	})
 	return rows, next, nil
-}
-
-// ScanLinks walks over all links of a generation.
-func (r *Reader) ScanLinks(ctx context.Context, generation int, after uuid.UUID, limit int) ([]projections.LinkRow, error) {
-	return Docs[projections.LinkRow](ctx, r.query,
-		In(generation, `SELECT doc FROM links_gN WHERE link_id > $1 ORDER BY link_id LIMIT $2`), after, limit)
-}
-
-// ScanGrants walks over all grants of a generation.
-func (r *Reader) ScanGrants(ctx context.Context, generation int, after uuid.UUID, limit int) ([]projections.GrantRow, error) {
-	return Docs[projections.GrantRow](ctx, r.query,
-		In(generation, `SELECT doc FROM grants_gN WHERE grant_id > $1 ORDER BY grant_id LIMIT $2`), after, limit)
 }
 
 func known[Status ~string](s Status, all []Status) error {

@@ -45,7 +45,7 @@ func Secondary(statement string) bool {
 func Of(projection string, generation int) []string {
 	names := []string{In(generation, projection+"_gN")}
 	if projection == "links" {
-		names = append(names, In(generation, "link_grants_gN"), In(generation, "link_counts_gN"))
+		names = append(names, In(generation, "grants_gN"), In(generation, "link_counts_gN"))
 	}
 	return names
 }

@@ -39,7 +39,7 @@ func stored(t *testing.T, rows []projections.GrantRow) *sqlite.Store {
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Apply(t.Context(), projections.Batch{Projection: "grants", Generation: projections.FirstGeneration, To: 1, Grants: rows}); err != nil {
+	if err := s.Apply(t.Context(), projections.Batch{Projection: "links", Generation: projections.FirstGeneration, To: 1, Grants: rows}); err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -10,14 +10,16 @@ CREATE OR REPLACE VIEW grants_due AS SELECT
     grant_id, link_id, doc -> 'state' ->> 'subject' AS subject, status, due_at, expires_at,
     (doc -> 'state' ->> 'generation')::BIGINT AS generation, coalesce((doc -> 'state' ->> 'failures')::BIGINT, 0) AS failures,
     doc -> 'state' ->> 'deferred' AS deferred, doc -> 'state' ->> 'reauthorize' AS reauthorize, sequence
-FROM grants_g{grants} WHERE due_at IS NOT NULL;
+FROM grants_g{links} WHERE due_at IS NOT NULL;
 
 CREATE OR REPLACE VIEW activity AS SELECT
     sequence, at, type, link_id, grant_id, doc::JSONB ->> 'actor' AS actor, doc::JSONB -> 'data' AS data
 FROM activity_g{activity};
 
 CREATE OR REPLACE VIEW refresh_health AS SELECT
-    provider, count(*) AS links, count(*) FILTER (WHERE status = 'degraded') AS degraded,
-    sum((doc -> 'grants' ->> 'healthy')::BIGINT)::BIGINT AS healthy, sum((doc -> 'grants' ->> 'retrying')::BIGINT)::BIGINT AS retrying,
-    sum((doc -> 'grants' ->> 'attention')::BIGINT)::BIGINT AS attention, min(next_expiry) AS next_expiry
-FROM links_g{links} WHERE status NOT IN ('', 'deleted') GROUP BY provider;
+    provider, sum(links)::BIGINT AS links, coalesce(sum(links) FILTER (WHERE status = 'degraded'), 0)::BIGINT AS degraded,
+    sum(healthy)::BIGINT AS healthy, sum(retrying)::BIGINT AS retrying, sum(attention)::BIGINT AS attention,
+    (SELECT min(first) FROM (SELECT min(next_expiry) AS first FROM links_g{links} l WHERE l.provider = c.provider AND l.status = 'active'
+        UNION ALL SELECT min(next_expiry) FROM links_g{links} l WHERE l.provider = c.provider AND l.status = 'degraded'
+        UNION ALL SELECT min(next_expiry) FROM links_g{links} l WHERE l.provider = c.provider AND l.status = 'disabled') AS firsts) AS next_expiry
+FROM link_counts_g{links} c WHERE links > 0 GROUP BY provider;

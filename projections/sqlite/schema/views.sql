@@ -14,7 +14,7 @@ SELECT doc ->> '$.grant_id' AS grant_id, doc ->> '$.link_id' AS link_id, doc ->>
        strftime('%Y-%m-%dT%H:%M:%fZ', due_at / 1000000.0, 'unixepoch') AS due_at, doc ->> '$.state.credential.expires_at' AS expires_at,
        doc ->> '$.state.generation' AS generation, coalesce(doc ->> '$.state.failures', 0) AS failures,
        doc ->> '$.state.deferred' AS deferred, doc ->> '$.state.reauthorize' AS reauthorize, sequence
-FROM grants_g{grants} WHERE due_at IS NOT NULL;
+FROM grants_g{links} WHERE due_at IS NOT NULL;
 
 DROP VIEW IF EXISTS activity;
 
@@ -26,7 +26,10 @@ FROM activity_g{activity};
 DROP VIEW IF EXISTS refresh_health;
 
 CREATE VIEW refresh_health AS
-SELECT provider, count(*) AS links, sum(CASE WHEN status = 'degraded' THEN 1 ELSE 0 END) AS degraded,
-       sum(doc ->> '$.grants.healthy') AS healthy, sum(doc ->> '$.grants.retrying') AS retrying,
-       sum(doc ->> '$.grants.attention') AS attention, min(doc ->> '$.next_expiry') AS next_expiry
-FROM links_g{links} WHERE status NOT IN ('', 'deleted') GROUP BY provider;
+SELECT provider, sum(links) AS links, sum(CASE WHEN status = 'degraded' THEN links ELSE 0 END) AS degraded,
+       sum(healthy) AS healthy, sum(retrying) AS retrying, sum(attention) AS attention,
+       (SELECT strftime('%Y-%m-%dT%H:%M:%fZ', min(first) / 1000000.0, 'unixepoch') FROM (
+           SELECT min(next_expiry) AS first FROM links_g{links} l WHERE l.provider = c.provider AND l.status = 'active' UNION ALL
+           SELECT min(next_expiry) FROM links_g{links} l WHERE l.provider = c.provider AND l.status = 'degraded' UNION ALL
+           SELECT min(next_expiry) FROM links_g{links} l WHERE l.provider = c.provider AND l.status = 'disabled')) AS next_expiry
+FROM link_counts_g{links} c WHERE links > 0 GROUP BY provider;

@@ -1,0 +1,98 @@
+package projections
+
+import (
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"outlink/domain"
+	"outlink/domain/grant"
+	"outlink/domain/link"
+)
+
+// LinkColumns are what a links table holds beside the document of a row, to find
+// and order rows by: all of it follows from the row. Times are of microseconds.
+type LinkColumns struct {
+	Link       uuid.UUID   `json:"link_id"`
+	Sequence   uint64      `json:"sequence"`
+	Changed    uint64      `json:"changed"`
+	Status     link.Status `json:"status"` // empty while only events of its grants are known
+	Provider   string      `json:"provider"`
+	Health     Health      `json:"health"`
+	NextExpiry time.Time   `json:"next_expiry,omitzero"`
+	Name       []byte      `json:"name_lower"`
+	UpdatedAt  time.Time   `json:"updated_at"`
+}
+
+// Columns are the row's.
+func (r LinkRow) Columns() LinkColumns {
+	return LinkColumns{
+		Link: r.Link, Sequence: r.Sequence, Changed: r.Changed, Status: r.State.Status(), Provider: r.State.Provider,
+		Health: r.Grants.Health(), NextExpiry: column(r.NextExpiry), Name: NameKey(r.State.Name), UpdatedAt: column(r.UpdatedAt),
+	}
+}
+
+// GrantColumns are what a grants table holds beside the document of a row.
+type GrantColumns struct {
+	Grant     uuid.UUID    `json:"grant_id"`
+	Link      uuid.UUID    `json:"link_id"`
+	Sequence  uint64       `json:"sequence"`
+	Status    grant.Status `json:"status"`
+	Subject   []byte       `json:"subject"`
+	DueAt     time.Time    `json:"due_at,omitzero"`
+	ExpiresAt time.Time    `json:"expires_at,omitzero"`
+	KeptUntil time.Time    `json:"kept_until,omitzero"`
+	UpdatedAt time.Time    `json:"updated_at"`
+}
+
+// Columns are the row's.
+func (r GrantRow) Columns() GrantColumns {
+	return GrantColumns{
+		Grant: r.Grant, Link: r.Link, Sequence: r.Sequence, Status: r.State.Status(), Subject: []byte(r.State.Subject),
+		DueAt: column(r.State.DueAt()), ExpiresAt: column(r.ExpiresAt()), KeptUntil: r.KeptUntil(), UpdatedAt: column(r.UpdatedAt),
+	}
+}
+
+// ExpiresAt is when the grant's access token ends, or zero without one.
+func (r GrantRow) ExpiresAt() time.Time {
+	if r.State.Credential == nil {
+		return time.Time{}
+	}
+	return r.State.Credential.ExpiresAt
+}
+
+// KeptUntil is when the access token ends that Outlink keeps alive, to the
+// microsecond, or zero for a grant that is neither healthy nor retrying.
+func (r GrantRow) KeptUntil() time.Time {
+	if c := r.counts(); c.Healthy+c.Retrying == 0 {
+		return time.Time{}
+	}
+	return column(r.ExpiresAt())
+}
+
+// EventColumns are what an activity table holds beside the document of an event.
+type EventColumns struct {
+	Link     uuid.UUID `json:"link_id"`
+	Sequence uint64    `json:"sequence"`
+	Grant    uuid.UUID `json:"grant_id,omitzero"`
+	Type     string    `json:"type"`
+	At       time.Time `json:"at"`
+}
+
+// ColumnsOf are the event's.
+func ColumnsOf(r domain.Record) EventColumns {
+	return EventColumns{Link: r.Link, Sequence: r.Sequence, Grant: r.Grant, Type: r.Type, At: column(r.Time)}
+}
+
+// column is a time as every store keeps it.
+func column(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}
+
+// NameKey is a name as it is searched and ordered: in lower case, and as bytes,
+// so that no database's collation has a say.
+func NameKey(name string) []byte { return []byte(strings.ToLower(name)) }
