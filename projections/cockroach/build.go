@@ -161,7 +161,7 @@ func cell[T any](rows [][]any, k int, values []T) {
 
 // Record keeps how far a build has come.
 func (s *Store) Record(ctx context.Context, g projections.Generation) error {
-	_, err := s.pool.Exec(ctx, `UPDATE builds SET begun = $3, passed = $4 WHERE name = $1 AND generation = $2`,
+	_, err := s.exec(ctx, `UPDATE builds SET begun = $3, passed = $4 WHERE name = $1 AND generation = $2`,
 		g.Projection, g.Generation, g.Begun, g.Passed)
 	return err
 }

@@ -75,7 +75,11 @@ const leasePoll = 100 * time.Millisecond
 func (m *migration) wait(ctx context.Context) error {
 	for {
 		err := m.lease(ctx)
-		if err == nil || !errors.Is(err, errLeased) && !collided(err) {
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, errLeased) {
+			m.release(ctx) // it may have been taken, and only the answer lost
 			return err
 		}
 		pause(ctx, leasePoll)
@@ -89,8 +93,8 @@ var errLeased = errors.New("another node is migrating")
 
 // lease takes or prolongs the lease.
 func (m *migration) lease(ctx context.Context) error {
-	tag, err := m.pool.Exec(ctx, takeLease, m.owner)
-	if err == nil && tag.RowsAffected() != 1 {
+	taken, err := m.exec(ctx, takeLease, m.owner)
+	if err == nil && taken != 1 {
 		err = errLeased
 	}
 	if err != nil {
@@ -103,7 +107,7 @@ func (m *migration) lease(ctx context.Context) error {
 func (m *migration) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	_, _ = m.pool.Exec(ctx, dropLease, m.owner)
+	_, _ = m.exec(ctx, dropLease, m.owner)
 }
 
 // fixed runs the schema files that have not run yet.
@@ -124,7 +128,7 @@ func (m *migration) fixed(ctx context.Context) error {
 		if err := m.run(ctx, file, projections.FirstGeneration, everything); err != nil {
 			return err
 		}
-		_, err = m.pool.Exec(ctx, `INSERT INTO schema_migrations (file, applied_at) VALUES ($1, now()) ON CONFLICT (file) DO NOTHING`, file)
+		_, err = m.exec(ctx, `INSERT INTO schema_migrations (file, applied_at) VALUES ($1, now()) ON CONFLICT (file) DO NOTHING`, file)
 		if err != nil {
 			return fmt.Errorf("record %s: %w", file, err)
 		}
@@ -151,7 +155,7 @@ func (m *migration) create(ctx context.Context, projection string, generation in
 	if err := m.run(ctx, tables.GenerationFile(projection), generation, everything); err != nil {
 		return err
 	}
-	_, err := m.pool.Exec(ctx, pointTo, projection, generation)
+	_, err := m.exec(ctx, pointTo, projection, generation)
 	return err
 }
 

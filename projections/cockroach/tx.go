@@ -40,6 +40,16 @@ func (s *Store) inTx(ctx context.Context, fn func(pgx.Tx) error) error {
 	}
 }
 
+// exec runs one statement as a transaction, and says how many rows it changed.
+func (s *Store) exec(ctx context.Context, sql string, args ...any) (rows int64, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, sql, args...)
+		rows = tag.RowsAffected()
+		return err
+	})
+	return rows, err
+}
+
 // collided reports whether the transaction did nothing and may be repeated:
 // a serialization failure or a deadlock.
 func collided(err error) bool { return hasState(err, "40001", "40P01") }

@@ -8,7 +8,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"outlink/internal/testenv/database"
 	"outlink/projections/storetest"
 )
 
@@ -65,32 +64,5 @@ func TestViews(t *testing.T) {
 		if denied := errors.As(err, &refused) && refused.Code == "42501"; denied == allowed {
 			t.Errorf("%s as %s: %v", sql, role, err)
 		}
-	}
-}
-
-// Transactions collide at their COMMIT, again and again, in everything that the store
-// does: nothing is lost, and nothing happens twice.
-func TestEveryTransactionCollides(t *testing.T) {
-	url := database.New(t)
-	storetest.RunOn(t, func() storetest.Store {
-		s := open(t, url)
-		if err := s.Migrate(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		for _, statement := range []string{
-			`CREATE SEQUENCE collisions`,
-			`CREATE FUNCTION collide() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-				IF nextval('collisions') % 3 = 1 THEN RAISE EXCEPTION USING ERRCODE = '40001'; END IF; RETURN NULL; END $$`,
-			`CREATE CONSTRAINT TRIGGER collide AFTER INSERT OR UPDATE OR DELETE ON projections DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION collide()`,
-		} {
-			if _, err := s.Pool().Exec(t.Context(), statement); err != nil {
-				t.Fatal(err)
-			}
-		}
-		return s
-	})
-	s := open(t, url)
-	if n := count(t, s, `SELECT last_value FROM collisions`); n < 50 {
-		t.Errorf("only %d transactions: the collisions did not happen", n)
 	}
 }

@@ -323,30 +323,3 @@ func testReadersDuringSwitches(t *testing.T, open Open) {
 	cancel()
 	readers.Wait()
 }
-
-// Fill gives a store some links, grants and events.
-func Fill(t testing.TB, s Store) {
-	t.Helper()
-	if err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	project(t, s, authorized(new(Log).Link("crm", created("CRM", "google"))))
-}
-
-// RunOn does once whatever a store does in its life: it projects, builds,
-// switches and drops, and compares the rows with a replay.
-func RunOn(t testing.TB, open func() Store) {
-	t.Helper()
-	s, l := open(), random(rand.New(rand.NewPCG(21, 22)), &Log{Batch: 9}, 200)
-	project(t, s, l)
-	equalToReplay(t, s, l.Records)
-	all := build(t, s, l, "", l.Last(), 3)
-	switchTo(t, s, all)
-	for name := range all {
-		if err := s.Drop(t.Context(), name, 1); err != nil {
-			t.Error("drop:", err)
-		}
-	}
-	wait(s)
-	equalToReplay(t, s, l.Records)
-}
