@@ -97,7 +97,7 @@ func RunCutOff(t testing.TB, s Store) {
 	t.Helper()
 	h := &hasty{Store: s, r: rand.New(rand.NewPCG(31, 32))}
 	again := func(what string, f func() error) {
-		for deadline := time.Now().Add(3 * time.Minute); ; // a lease that was taken and left ends after one {
+		for deadline := time.Now().Add(3 * time.Minute); ; { // a lease that was taken and left ends after one
 			err := f()
 			if err == nil {
 				return
