@@ -70,9 +70,9 @@ type LinkCount struct {
 	Health   Health      `json:"health"`
 	Links    int64       `json:"links"`
 
-	Healthy   int64 `json:"healthy"`
-	Retrying  int64 `json:"retrying"`
-	Attention int64 `json:"attention"`
+	Healthy   int64 `json:"healthy"`   // of their grants
+	Retrying  int64 `json:"retrying"`  // of their grants
+	Attention int64 `json:"attention"` // of their grants
 }
 
 // GrantRow is a row of the grants.

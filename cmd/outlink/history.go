@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/spf13/cobra"
 
+	"outlink/commands/client"
 	"outlink/domain"
 	"outlink/domain/link"
 	"outlink/internal/eventlog"
@@ -43,21 +44,6 @@ func versionOrTime(s string) (history.Moment, error) {
 		return history.Moment{Version: n}, nil
 	}
 	return past(0, s)
-}
-
-// linkPast shows a link as it was.
-func (a *app) linkPast(cmd *cobra.Command, name string, at history.Moment) (v queries.LinkView, err error) {
-	err = a.feed(cmd, name, func(ctx context.Context, feed eventlog.Feed, subjects []string) error {
-		row, err := history.LinkAt(ctx, feed, linkOf(subjects), at)
-		v = queries.ViewLink(row)
-		return err
-	})
-	return v, err
-}
-
-// linkOf is the link that feed chose, of which the first subject is.
-func linkOf(subjects []string) uuid.UUID {
-	return uuid.MustParse(subjects[0][strings.LastIndexByte(subjects[0], '.')+1:])
 }
 
 // linksPast lists the links as they were, as far as the query's filters go that
@@ -88,6 +74,11 @@ func takes(q queries.ListLinks, r projections.LinkRow) bool {
 		strings.HasPrefix(strings.ToLower(r.State.Name), strings.ToLower(q.Text))
 }
 
+// linkOf is the link that feed chose, of which the first subject is.
+func linkOf(subjects []string) uuid.UUID {
+	return uuid.MustParse(subjects[0][strings.LastIndexByte(subjects[0], '.')+1:])
+}
+
 func (a *app) linkDiff() *cobra.Command {
 	var from, to string
 	c := &cobra.Command{Use: "diff LINK", Short: "Show what changed in a link between two versions or times", Args: one("a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
@@ -97,16 +88,16 @@ func (a *app) linkDiff() *cobra.Command {
 			return err
 		}
 		var changes []history.Change
-		err := a.feed(cmd, args[0], func(ctx context.Context, feed eventlog.Feed, subjects []string) error {
-			old, err := history.LinkAt(ctx, feed, linkOf(subjects), before)
+		err := a.with(cmd, func(ctx context.Context, c client.Client) error {
+			old, err := find(ctx, c, args[0], before)
 			if err != nil {
 				return err
 			}
-			now, err := history.LinkAt(ctx, feed, linkOf(subjects), after)
+			now, err := find(ctx, c, args[0], after)
 			if err != nil {
 				return err
 			}
-			changes, err = history.Diff(queries.ViewLink(old), queries.ViewLink(now))
+			changes, err = history.Diff(old, now)
 			return err
 		})
 		if err != nil {

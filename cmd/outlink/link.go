@@ -12,6 +12,7 @@ import (
 	"outlink/commands/client"
 	"outlink/domain"
 	"outlink/domain/link"
+	"outlink/internal/history"
 	"outlink/internal/queries"
 )
 
@@ -55,10 +56,12 @@ func (a *app) printOutcome(out commands.Outcome) error {
 		[2]string{"sequence", fmt.Sprint(out.Sequence)}, [2]string{"events", strings.Join(out.Events, " ")})
 }
 
-// find resolves a link's id or name.
-func find(ctx context.Context, c client.Client, idOrName string) (queries.LinkView, error) {
+// find resolves a link's id or name, and shows it as it was at a moment; the zero
+// one is now.
+func find(ctx context.Context, c client.Client, idOrName string, at history.Moment) (queries.LinkView, error) {
 	var v queries.LinkView
-	err := c.Query(ctx, "ShowLink", queries.ShowLink{Link: idOrName, Freshness: queries.Freshness{Fresh: true}}, &v)
+	q := queries.ShowLink{Link: idOrName, At: at.Time, Version: at.Version, Freshness: queries.Freshness{Fresh: true}}
+	err := c.Query(ctx, "ShowLink", q, &v)
 	return v, err
 }
 
@@ -67,7 +70,7 @@ func linkID(ctx context.Context, c client.Client, idOrName string) (uuid.UUID, e
 	if id, err := uuid.Parse(idOrName); err == nil {
 		return id, nil
 	}
-	v, err := find(ctx, c, idOrName)
+	v, err := find(ctx, c, idOrName, history.Moment{})
 	return v.Link, err
 }
 
@@ -187,15 +190,12 @@ func (a *app) linkShow() *cobra.Command {
 
 // link finds a link, or reads what it was from the log.
 func (a *app) link(cmd *cobra.Command, name string, version uint64, at string) (v queries.LinkView, err error) {
-	if version > 0 || at != "" {
-		m, err := past(version, at)
-		if err != nil {
-			return v, err
-		}
-		return a.linkPast(cmd, name, m)
+	m, err := past(version, at)
+	if err != nil {
+		return v, err
 	}
 	err = a.with(cmd, func(ctx context.Context, c client.Client) (err error) {
-		v, err = find(ctx, c, name)
+		v, err = find(ctx, c, name, m)
 		return err
 	})
 	a.note(v.Staleness)

@@ -86,10 +86,13 @@ func Routes() []Route {
 		Params: []Param{fresh},
 	}, {
 		Method: http.MethodGet, Path: "/api/v1/links/{link}", ID: "showLink", Tag: "queries", Query: "ShowLink", Summary: "Show a link",
-		Params: []Param{{Name: "link"}, fresh},
+		Params: []Param{{Name: "link"}, {Name: "at"}, {Name: "version", Number: true}, fresh},
 	}, {
 		Method: http.MethodGet, Path: "/api/v1/links/{link}/grants", ID: "listGrants", Tag: "queries", Query: "ListGrants", Summary: "List a link's grants",
-		Params: []Param{{Name: "link", Member: "link_id"}, {Name: "after"}, fresh},
+		Params: []Param{{Name: "link", Member: "link_id"}, {Name: "status"}, {Name: "after"}, {Name: "limit", Number: true}, fresh},
+	}, {
+		Method: http.MethodGet, Path: "/api/v1/links/{link}/events", ID: "listEvents", Tag: "queries", Query: "ListEvents", Summary: "List a link's events",
+		Params: []Param{{Name: "link", Member: "link_id"}, {Name: "grant", Member: "grant_id"}, {Name: "before", Number: true}, {Name: "limit", Number: true}, fresh},
 	}, {
 		Method: http.MethodGet, Path: "/api/v1/grants/{grant}/explanation", ID: "explainGrant", Tag: "queries", Query: "ExplainGrant", Summary: "Explain a grant",
 		Params: []Param{{Name: "grant", Member: "grant_id"}, fresh},

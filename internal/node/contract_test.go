@@ -111,13 +111,13 @@ func TestTrafficFitsTheContract(t *testing.T) {
 	for query, document := range map[string]string{
 		"ListProviders": `{}`, "RedirectURL": `{"provider": "google"}`, "ListLinks": `{"fresh": true}`, "CountLinks": `{}`,
 		"ShowLink": `{"link": "crm-2", "fresh": true}`, "ListGrants": only(""), "ShowGrant": `{"grant_id": "` + g + `"}`,
-		"ExplainGrant": `{"grant_id": "` + g + `"}`, "ProjectionStatus": `{}`,
+		"ExplainGrant": `{"grant_id": "` + g + `"}`, "ProjectionStatus": `{}`, "ListEvents": only(`, "limit": 3`),
 	} {
 		if code := c.request("outlink.query."+query, "outlink.query."+query+".v1", "outlink.answer."+query+".v1", document); code != "" {
 			t.Errorf("%s: %s", query, code)
 		}
 	}
-	if got := len(queries.Names()); got != 9 {
+	if got := len(queries.Names()); got != 10 {
 		t.Errorf("%d queries; are all of them asked here?", got)
 	}
 	c.ask("outlink.info", "outlink.info.v1", "")

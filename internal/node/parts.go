@@ -7,11 +7,13 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 
 	"outlink/domain"
 	"outlink/internal/bus"
 	"outlink/internal/eventlog"
+	"outlink/internal/history"
 	"outlink/internal/httpapi"
 	"outlink/internal/jobs"
 	"outlink/internal/microapi"
@@ -19,6 +21,7 @@ import (
 	"outlink/internal/readmodel"
 	"outlink/internal/tokens"
 	"outlink/internal/web"
+	"outlink/projections"
 	"outlink/workers/authorize"
 )
 
@@ -67,6 +70,9 @@ func (n *Node) Schedules() eventlog.Schedules {
 func (n *Node) queries() *queries.Service {
 	return &queries.Service{
 		Read: n.store, At: n.store.At, Last: n.Feed.Last, Changed: n.advanced.next,
+		Past: func(ctx context.Context, link uuid.UUID, at time.Time, version uint64) (projections.LinkRow, error) {
+			return history.LinkAt(ctx, n.Feed, link, history.Moment{Time: at, Version: version})
+		},
 		Catalogue: n.Commands.Catalogue, Policy: n.Commands.Policy, Now: n.Commands.Now,
 	}
 }

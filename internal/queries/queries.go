@@ -26,9 +26,10 @@ import (
 // Service answers queries. All fields are required.
 type Service struct {
 	Read      projections.Reader
-	At        func(ctx context.Context, projection string, generation int) (projections.Reader, error) // a generation that is not the active one
-	Last      func(ctx context.Context) (uint64, error)                                                // sequence of the last event of a link or grant: projections see no others
-	Changed   func() <-chan struct{}                                                                   // closed when the read model advances
+	At        func(ctx context.Context, projection string, generation int) (projections.Reader, error)             // a generation that is not the active one
+	Last      func(ctx context.Context) (uint64, error)                                                            // sequence of the last event of a link or grant: projections see no others
+	Past      func(ctx context.Context, link uuid.UUID, at time.Time, version uint64) (projections.LinkRow, error) // a link with its grants as the log has it
+	Changed   func() <-chan struct{}                                                                               // closed when the read model advances
 	Catalogue provider.Catalogue
 	Policy    provider.Policy
 	Now       func() time.Time
@@ -52,6 +53,7 @@ var handlers = map[string]query{
 	"ShowGrant":        answer((*Service).ShowGrant),
 	"ExplainGrant":     answer((*Service).ExplainGrant),
 	"CountLinks":       answer((*Service).CountLinks),
+	"ListEvents":       answer((*Service).ListEvents),
 	"ProjectionStatus": answer((*Service).ProjectionStatus),
 }
 
@@ -201,14 +203,29 @@ func (s *Service) CountLinks(ctx context.Context, q CountLinks) (LinkCounts, err
 	return all, err
 }
 
-// ShowLink asks for one link, by its id or its name.
+// ShowLink asks for one link, by its id or its name, as it is or as it was.
 type ShowLink struct {
 	Freshness
-	Link string `json:"link"`
+	Link    string    `json:"link"`
+	At      time.Time `json:"at,omitzero"`       // as it was then, from the log
+	Version uint64    `json:"version,omitempty"` // as it was when it had this version, from the log
 }
 
 // ShowLink runs the query.
 func (s *Service) ShowLink(ctx context.Context, q ShowLink) (LinkView, error) {
+	if !q.At.IsZero() && q.Version > 0 {
+		return LinkView{}, domain.Errorf(domain.InvalidArgument, "at and version are both given; give one of them")
+	}
+	now, err := s.present(ctx, q)
+	if err != nil || q.At.IsZero() && q.Version == 0 {
+		return now, err
+	}
+	row, err := s.Past(ctx, now.Link, q.At, q.Version)
+	return ViewLink(row), err
+}
+
+// present is the link as the read model has it.
+func (s *Service) present(ctx context.Context, q ShowLink) (LinkView, error) {
 	stale, err := s.Wait(ctx, q.Freshness, projections.Links.Name)
 	if err != nil {
 		return LinkView{}, err
