@@ -49,9 +49,9 @@ bench: ## take the figures of bench/README.md anew
 	$(GO) test ./bench -run xxx -bench . -skip 'Replay|Live|Rebuild' -benchtime 1000x -count 5 -timeout 2h
 
 .PHONY: torture
-torture: ## kill three workers at random for 10 minutes at each kind of provider, and play 120,000 random sequences; about an hour
+torture: ## kill three workers at random for 10 minutes at each kind of provider, kill a projector 100 times on each database, and play 120,000 random sequences; about an hour
 	$(GO) test ./workers/refresh -run TestNoReadableTokenIsGivenUp -rapid.checks=20000 -timeout 60m
-	$(GO) test ./cmd/outlink -run TestTorture -torture 10m -timeout 90m -v
+	$(GO) test ./cmd/outlink -run 'TestTorture|TestProjectorKills' -torture 10m -timeout 90m -v
 
 .PHONY: lint
 lint: check-deploy ## golangci-lint and shellcheck over everything, and check-deploy

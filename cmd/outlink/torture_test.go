@@ -33,9 +33,7 @@ import (
 	"outlink/internal/journal"
 	"outlink/internal/natsd"
 	"outlink/internal/node"
-	"outlink/internal/readmodel"
 	"outlink/internal/testenv/model"
-	"outlink/projections"
 )
 
 var torture = flag.Duration("torture", 0, "how long TestTorture kills processes at each kind of provider, with 1,000 grants; 0: a short while with few")
@@ -46,6 +44,7 @@ var torture = flag.Duration("torture", 0, "how long TestTorture kills processes 
 type rig struct {
 	*testing.T
 	dir      string
+	database string
 	nats     *natsd.Server
 	op       *model.Server
 	provider *httptest.Server
@@ -79,6 +78,13 @@ type stop struct {
 func newRig(t *testing.T, o model.Options, grants int) *rig {
 	t.Helper()
 	r := &rig{T: t, dir: t.TempDir(), op: model.New(o)}
+	r.database = "sqlite:" + filepath.Join(r.dir, "outlink.db")
+	return r.begin(grants)
+}
+
+func (r *rig) begin(grants int) *rig {
+	t := r.T
+	t.Helper()
 	var err error
 	if r.nats, err = natsd.Start(filepath.Join(r.dir, "nats"), "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
@@ -116,7 +122,7 @@ func newRig(t *testing.T, o model.Options, grants int) *rig {
 
 func (r *rig) flags(name string) []string {
 	return []string{
-		"--node", name, "--database", "sqlite:" + filepath.Join(r.dir, "outlink.db"), "--http", "127.0.0.1:0", "--kek-file", filepath.Join(r.dir, "kek.json"),
+		"--node", name, "--database", r.database, "--http", "127.0.0.1:0", "--kek-file", filepath.Join(r.dir, "kek.json"),
 		"--journal", filepath.Join(r.dir, "journal-"+name), "--allow-prefix", "127.0.0.0/8",
 	}
 }
@@ -568,59 +574,5 @@ func (a *account) judge(r *rig, kind model.Kind) {
 	}
 	if lost := a.lostGrants(); lost > a.inFlight+a.unread || lost != a.lost[grant.LostResponse] || lost > 0 && kind != model.Strict {
 		r.Errorf("%d grants were lost: %v", lost, a.lost)
-	}
-}
-
-// A projector is killed at random moments while grants renew themselves: each
-// time, its rows are those that the log says up to its checkpoint.
-func TestProjectorKills(t *testing.T) {
-	t.Parallel()
-	kills := 10
-	if *torture > 0 {
-		kills = 100
-	}
-	r := newRig(t, model.Options{Kind: model.Stable, Lifetime: 2 * time.Second}, 40)
-	r.stopDoor()
-	r.start(r.outlink("serve", append(r.flags("door"), "--roles", "api,commands,timers")...))
-	store, err := node.OpenStore(t.Context(), "sqlite:"+filepath.Join(r.dir, "outlink.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = store.Close() }()
-	k := readmodel.Keeper{Feed: r.inspect().Feed, Store: store, Log: slog.New(slog.DiscardHandler)}
-	var last uint64
-	for i := range kills {
-		c := r.outlink("serve", append(r.flags("projector"), "--roles", "projections")...)
-		_, ended := r.start(c)
-		last = r.advanced(store, last)
-		time.Sleep(rand.N(300 * time.Millisecond)) // the moment is the test's input
-		_ = c.Process.Kill()
-		<-ended
-		for _, p := range projections.All() {
-			differs, _, err := k.Verify(t.Context(), p, projections.FirstGeneration, func(d projections.Difference) { t.Errorf("%s", d.Stored) })
-			if err != nil || differs > 0 {
-				t.Fatalf("kill %d: %d rows of %s differ, error %v", i+1, differs, p.Name, err)
-			}
-		}
-	}
-	t.Logf("%d kills, each verified; the last one after sequence %d", kills, last)
-}
-
-// advanced waits until the projections have come past a sequence.
-func (r *rig) advanced(store node.Store, past uint64) uint64 {
-	r.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for {
-		positions, err := store.Positions(r.Context())
-		if err != nil {
-			r.Fatal(err)
-		}
-		if lowest := min(positions[0].Sequence, positions[1].Sequence); lowest > past {
-			return lowest
-		}
-		if time.Now().After(deadline) {
-			r.Fatalf("the projections stay at %+v", positions)
-		}
-		time.Sleep(5 * time.Millisecond) // another process projects
 	}
 }
