@@ -21,9 +21,9 @@ import (
 	"outlink/commands/client/outlinktest"
 	"outlink/domain"
 	"outlink/domain/link"
+	"outlink/domain/notice"
 	"outlink/internal/bus"
 	"outlink/internal/eventlog"
-	"outlink/workers/notify"
 )
 
 var errEnough = errors.New("enough")
@@ -235,8 +235,8 @@ func TestNotices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sent := notify.Notice{
-		ID: uuid.New(), Kind: notify.LinkDegraded, Link: uuid.New(), LinkName: "crm", Grant: uuid.New(), Subject: "anna", Count: 3,
+	sent := notice.Notice{
+		ID: uuid.New(), Kind: notice.LinkDegraded, Link: uuid.New(), LinkName: "crm", Grant: uuid.New(), Subject: "anna", Count: 3,
 		Reason: "client_rejected", ProviderCode: "invalid_client", EndsAt: time.Now().UTC(), At: time.Now().UTC(), Sequence: 9,
 	}
 	sent.Advice.Why, sent.Advice.Fix = "why", "fix"

@@ -4,30 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
-	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"outlink/domain/advice"
+	"outlink/domain/notice"
 )
 
-// Notice is something that a person should know, in words that hold no secret.
+// Notice is something that a person should know, at its place in the stream of
+// notices: begin after that next time.
 type Notice struct {
-	Position     uint64        `json:"-"`    // in the stream of notices: begin after it next time
-	ID           uuid.UUID     `json:"id"`   // the same for a repeat
-	Kind         string        `json:"kind"` // such as "reauthorization_required", "link_degraded"
-	Link         uuid.UUID     `json:"link_id"`
-	LinkName     string        `json:"link_name"`
-	Grant        uuid.UUID     `json:"grant_id,omitzero"` // absent when the notice is about the link, or about many grants
-	Subject      string        `json:"subject,omitempty"`
-	Count        int           `json:"count,omitempty"` // of grants, when one notice speaks for many
-	Reason       string        `json:"reason,omitempty"`
-	ProviderCode string        `json:"provider_code,omitempty"`
-	EndsAt       time.Time     `json:"ends_at,omitzero"` // of a consent
-	Advice       advice.Advice `json:"advice"`
-	At           time.Time     `json:"at"`
-	Sequence     uint64        `json:"sequence"` // of the event that it is about, in the log
+	notice.Notice
+	Position uint64 `json:"-"`
 }
 
 // Notices delivers the notices after a position, 0 for all that are kept (30

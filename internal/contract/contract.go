@@ -13,11 +13,11 @@ import (
 	"outlink/domain/grant"
 	"outlink/domain/link"
 	"outlink/domain/name"
+	"outlink/domain/notice"
 	"outlink/internal/httpapi"
 	"outlink/internal/microapi"
 	"outlink/internal/queries"
 	"outlink/internal/tokens"
-	"outlink/workers/notify"
 )
 
 // Version is the contract's: the first number is that of all schemas.
@@ -62,7 +62,7 @@ var (
 	TokenRequest = Message{ID: "outlink.token.request.v1", Type: reflect.TypeFor[microapi.TokenRequest](), Input: true}
 	TokenReply   = Message{ID: "outlink.token.reply.v1", Type: reflect.TypeFor[microapi.TokenReply]()}
 	Sealed       = Message{ID: "outlink.sealed.v1", Type: reflect.TypeFor[domain.Sealed]()}
-	Notice       = Message{ID: "outlink.notice.v1", Type: reflect.TypeFor[notify.Notice]()}
+	Notice       = Message{ID: "outlink.notice.v1", Type: reflect.TypeFor[notice.Notice]()}
 	Read         = Message{ID: "outlink.read.v1", Type: reflect.TypeFor[tokens.Reads]()}
 )
 

@@ -21,9 +21,9 @@ import (
 	"outlink/domain/grant"
 	"outlink/domain/link"
 	"outlink/domain/name"
+	"outlink/domain/notice"
 	"outlink/internal/contract"
 	"outlink/internal/microapi"
-	"outlink/workers/notify"
 )
 
 var (
@@ -90,15 +90,16 @@ var outcomeExamples = map[string]any{
 }
 
 // noticeExamples are one of each kind of notice.
-var noticeExamples = map[notify.Kind]notify.Notice{
-	notify.ReauthorizationRequired: {Grant: id, Subject: "default", Reason: string(grant.GrantInvalid), ProviderCode: "invalid_grant"},
-	notify.ReauthorizationDueSoon:  {Grant: id, Subject: "default", EndsAt: at.Add(14 * 24 * time.Hour)},
-	notify.ReauthorizationHeld:     {},
-	notify.TokenStale:              {Grant: id, Subject: "default", Reason: string(grant.Transient)},
-	notify.RefreshStalled:          {Grant: id, Subject: "default", Reason: string(grant.Transient)},
-	notify.AnswerUnreadable:        {Count: 6, Reason: "the answer is successful and cannot be read"},
-	notify.LinkDegraded:            {Reason: string(link.ClientRejected), ProviderCode: "invalid_client"},
-	notify.LinkRecovered:           {},
+var noticeExamples = map[notice.Kind]notice.Notice{
+	notice.ReauthorizationRequired: {Grant: id, Subject: "default", Reason: string(grant.GrantInvalid), ProviderCode: "invalid_grant"},
+	notice.ReauthorizationDueSoon:  {Grant: id, Subject: "default", EndsAt: at.Add(14 * 24 * time.Hour)},
+	notice.ReauthorizationHeld:     {},
+	notice.TokenStale:              {Grant: id, Subject: "default", Reason: string(grant.Transient)},
+	notice.RefreshStalled:          {Grant: id, Subject: "default", Reason: string(grant.Transient)},
+	notice.AnswerUnreadable:        {Count: 6, Reason: "the answer is successful and cannot be read"},
+	notice.LinkDegraded:            {Reason: string(link.ClientRejected), ProviderCode: "invalid_client"},
+	notice.LinkRecovered:           {},
+	notice.ProjectionStopped:       {Projection: "links", Reason: "projection links stopped before sequence 9 (outlink.link.painted.v1): unknown event type"},
 }
 
 func some[T any](v T) *T { return &v }
@@ -143,7 +144,7 @@ func TestNoticesAreWhatTheyWere(t *testing.T) {
 		golden(t, examples+"notices/"+string(kind)+".json", schemas+contract.Notice.ID+".json", n)
 	}
 	only(t, examples+"notices/*.json", names(all))
-	for _, v := range prose().Values["outlink/workers/notify.Kind"] {
+	for _, v := range prose().Values["outlink/workers/notice.Kind"] {
 		if all[v.Value] == nil {
 			t.Errorf("a notice of kind %s has no example", v.Value)
 		}
@@ -193,7 +194,7 @@ func TestReleasedExamples(t *testing.T) {
 			return "outlink.command." + name + ".v1", strictly(b, reflect.New(reflect.TypeOf(commands.Zero(name))).Interface())
 		},
 		"notices": func(_ string, b []byte) (string, error) {
-			return contract.Notice.ID, json.Unmarshal(b, &notify.Notice{})
+			return contract.Notice.ID, json.Unmarshal(b, &notice.Notice{})
 		},
 		"outcomes": func(name string, b []byte) (string, error) {
 			id := name[:strings.Index(name, ".v1")+3]

@@ -9,6 +9,9 @@ package natsconfig
 import (
 	"slices"
 
+	"github.com/google/uuid"
+
+	"outlink/domain/notice"
 	"outlink/internal/bus"
 )
 
@@ -121,7 +124,7 @@ func table(n bus.Namespace, callers []string) map[string]permissions {
 			Subscribe:   append(requests, n.AllGrantEvents()),
 			DenyPublish: deny,
 		},
-		RoleProjector: {Publish: slices.Concat(s.lookup(), s.readLog()), DenyPublish: deny},
+		RoleProjector: {Publish: slices.Concat(s.lookup(), s.readLog(), []string{n.Notice(string(notice.ProjectionStopped), uuid.Nil)}), DenyPublish: deny},
 		RoleWorker: {
 			Publish: slices.Concat(s.lookup(), s.decide(), s.schedule(),
 				work(n.Events(), bus.TimersConsumer, bus.ErasureConsumer, bus.WakeConsumer, bus.NoticesConsumer),

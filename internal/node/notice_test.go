@@ -5,15 +5,17 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"outlink/commands"
 	"outlink/domain"
+	"outlink/domain/notice"
 	"outlink/internal/node"
-	"outlink/workers/notify"
 )
 
 // What a person should know reaches the operator's URL from a running node, once.
@@ -35,7 +37,7 @@ func TestNoticeReachesTheWebhook(t *testing.T) {
 	}
 	var message struct {
 		Type string
-		Data notify.Notice
+		Data notice.Notice
 	}
 	select {
 	case body := <-got:
@@ -48,5 +50,37 @@ func TestNoticeReachesTheWebhook(t *testing.T) {
 	i.stop()
 	if len(got) != 0 {
 		t.Errorf("%d more were sent", len(got))
+	}
+}
+
+// A projection that has stopped is told of: an event that this version cannot
+// fold is in the log.
+func TestStoppedProjectionIsTold(t *testing.T) {
+	i := start(t)
+	id := i.createLink(newOP(t, 3600), "crm")
+	if _, err := i.node.Feed.Restore(domain.Record{
+		ID: uuid.New(), Type: "outlink.link.painted.v1", Time: time.Now(), Actor: "test", Link: id, Version: 2, Data: json.RawMessage(`{"colour":"hush"}`),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	js, err := jetstream.New(i.nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]bool{}
+	consumer, err := js.OrderedConsumer(t.Context(), "OUTLINK_NOTICES", jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for len(told) < 2 {
+		m, err := consumer.Next(jetstream.FetchMaxWait(20 * time.Second))
+		if err != nil {
+			t.Fatal("nothing is told: ", err)
+		}
+		var n notice.Notice
+		if err := json.Unmarshal(m.Data(), &n); err != nil || n.Kind != notice.ProjectionStopped || !strings.Contains(n.Reason, "unknown event type") || strings.Contains(n.Reason, "hush") {
+			t.Errorf("told %s, %v", m.Data(), err)
+		}
+		told[n.Projection] = true
 	}
 }

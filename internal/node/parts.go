@@ -143,7 +143,7 @@ func (n *Node) runIntake(ctx context.Context) error {
 }
 
 func (n *Node) keeper() readmodel.Keeper {
-	return readmodel.Keeper{Feed: n.Feed, Store: notifying{n.store, n.advanced}, Log: n.Log}
+	return readmodel.Keeper{Feed: n.Feed, Store: notifying{n.store, n.advanced, n.tellStopped}, Log: n.Log}
 }
 
 // handler is everything that HTTP serves.

@@ -12,6 +12,7 @@ import (
 
 	"outlink/commands"
 	"outlink/domain/answer"
+	"outlink/domain/notice"
 	"outlink/internal/bus"
 	"outlink/internal/natsd"
 	"outlink/workers/notify"
@@ -79,7 +80,7 @@ func TestWindowsAreFenced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, w := windows{kv}, notify.Window{Topic: notify.Topic{Link: uuid.New(), Kind: notify.LinkDegraded}, First: 7}
+	s, w := windows{kv}, notify.Window{Topic: notify.Topic{Link: uuid.New(), Kind: notice.LinkDegraded}, First: 7}
 	for round := range 2 { // the second time after it was dropped
 		if err := s.Store(t.Context(), w, 0); err != nil {
 			t.Fatalf("round %d: %v", round, err)

@@ -34,10 +34,12 @@ func OpenStore(ctx context.Context, database string) (Store, error) {
 	return nil, fmt.Errorf("database: the scheme %q is not known; give postgres://… (CockroachDB, PostgreSQL) or sqlite:PATH", scheme)
 }
 
-// notifying tells the node's pages and waiting queries that rows have changed.
+// notifying tells the node's pages and waiting queries that rows have changed, and
+// people that they no longer will.
 type notifying struct {
 	Store
 	advanced *signal
+	stopped  func(context.Context, projections.Position) error
 }
 
 // Apply stores a batch.
@@ -47,6 +49,14 @@ func (n notifying) Apply(ctx context.Context, b projections.Batch) error {
 		n.advanced.fire(b.To)
 	}
 	return err
+}
+
+// Report records a problem, and is not done before people will hear of it.
+func (n notifying) Report(ctx context.Context, p projections.Position) error {
+	if err := n.Store.Report(ctx, p); err != nil {
+		return err
+	}
+	return n.stopped(ctx, p)
 }
 
 // signal wakes any number of waiters; what they missed, they need not know.

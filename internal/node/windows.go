@@ -12,6 +12,7 @@ import (
 
 	"outlink/commands"
 	"outlink/domain"
+	"outlink/domain/notice"
 	"outlink/internal/bus"
 	"outlink/workers/notify"
 )
@@ -68,7 +69,7 @@ func (s windows) All(ctx context.Context) ([]notify.Topic, error) {
 	for key := range keys.Keys() {
 		link, kind, _ := strings.Cut(key, ".")
 		if id, err := uuid.Parse(link); err == nil {
-			all = append(all, notify.Topic{Link: id, Kind: notify.Kind(kind)})
+			all = append(all, notify.Topic{Link: id, Kind: notice.Kind(kind)})
 		}
 	}
 	return all, nil

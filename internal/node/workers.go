@@ -15,6 +15,7 @@ import (
 
 	"outlink/domain"
 	"outlink/domain/link"
+	"outlink/domain/notice"
 	"outlink/internal/bus"
 	"outlink/internal/eventlog"
 	"outlink/internal/jobs"
@@ -116,13 +117,20 @@ func (n *Node) runNotices(ctx context.Context) error {
 	return group.Wait()
 }
 
-func (n *Node) publishNotice(ctx context.Context, notice notify.Notice) error {
+func (n *Node) publishNotice(ctx context.Context, notice notice.Notice) error {
 	body, err := json.Marshal(notice)
 	if err != nil {
 		return err
 	}
 	_, err = n.js.Publish(ctx, n.Namespace.Notice(string(notice.Kind), notice.Link), body, jetstream.WithMsgID(notice.ID.String()))
 	return err
+}
+
+func (n *Node) tellStopped(ctx context.Context, p projections.Position) error {
+	if err := n.publishNotice(ctx, notify.Stopped(p, n.Commands.Now())); err != nil {
+		return fmt.Errorf("tell that projection %s has stopped: %w", p.Projection, err)
+	}
+	return nil
 }
 
 func (n *Node) runWebhook(ctx context.Context) error {

@@ -8,13 +8,14 @@ import (
 	"github.com/google/uuid"
 
 	"outlink/domain/advice"
+	"outlink/domain/notice"
 )
 
 // Held tells, once a day for a link, that so many grants are refused at a host
 // that no refusal is believed for a while.
 func (w *Worker) Held(ctx context.Context, link uuid.UUID, host string, at time.Time) error {
-	n := Notice{
-		ID: uuid.NewSHA1(link, []byte("held "+at.UTC().Format(time.DateOnly))), Kind: ReauthorizationHeld, Link: link, At: at,
+	n := notice.Notice{
+		ID: uuid.NewSHA1(link, []byte("held "+at.UTC().Format(time.DateOnly))), Kind: notice.ReauthorizationHeld, Link: link, At: at,
 	}
 	if err := w.describe(ctx, &n); err != nil {
 		return err

@@ -19,6 +19,7 @@ import (
 	"outlink/domain/advice"
 	"outlink/domain/grant"
 	"outlink/domain/link"
+	"outlink/domain/notice"
 )
 
 // Many is how many notices of one kind about grants of one link are sent one by
@@ -32,7 +33,7 @@ const (
 type Worker struct {
 	Links   commands.Log[link.State, link.Event]
 	Grants  commands.Log[grant.State, grant.Event]
-	Publish func(ctx context.Context, n Notice) error // at least once; a repeat has the same id
+	Publish func(ctx context.Context, n notice.Notice) error // at least once; a repeat has the same id
 	Now     func() time.Time
 	Windows Windows
 	Since   func(ctx context.Context, link uuid.UUID, after uint64) ([]domain.Record, error) // the log of a link and its grants
@@ -47,7 +48,7 @@ func (w *Worker) Handle(ctx context.Context, r domain.Record) error {
 	if err := w.describe(ctx, &n); err != nil {
 		return err
 	}
-	if n.Kind == TokenStale {
+	if n.Kind == notice.TokenStale {
 		if ok, err := w.stale(ctx, &n); !ok || err != nil {
 			return err
 		}
@@ -65,7 +66,7 @@ const staleNews = 75 * time.Minute
 
 // stale reports whether a token is stale still, and was not long ago: each failed
 // try says so again, and all of them for one token are one notice.
-func (w *Worker) stale(ctx context.Context, n *Notice) (bool, error) {
+func (w *Worker) stale(ctx context.Context, n *notice.Notice) (bool, error) {
 	g, err := w.Grants.Load(ctx, domain.Key{Link: n.Link, Grant: n.Grant})
 	c := g.State.Credential
 	if err != nil || c == nil {
@@ -77,7 +78,7 @@ func (w *Worker) stale(ctx context.Context, n *Notice) (bool, error) {
 }
 
 // describe adds what a person knows the link and the grant by.
-func (w *Worker) describe(ctx context.Context, n *Notice) error {
+func (w *Worker) describe(ctx context.Context, n *notice.Notice) error {
 	l, err := w.Links.Load(ctx, domain.Key{Link: n.Link})
 	if err != nil {
 		return fmt.Errorf("describe link %s: %w", n.Link, err)
@@ -91,7 +92,7 @@ func (w *Worker) describe(ctx context.Context, n *Notice) error {
 		return fmt.Errorf("describe grant %s: %w", n.Grant, err)
 	}
 	n.Subject, n.Advice = g.State.Subject, advice.OfGrant(g.State)
-	if n.Kind == ReauthorizationDueSoon {
+	if n.Kind == notice.ReauthorizationDueSoon {
 		n.Advice = advice.Advice{
 			Why: "The consent ends at " + n.EndsAt.Format(time.RFC3339) + ", and no refresh moves that.",
 			Fix: "Authorize it again before: outlink grant authorize LINK, with the grant's subject.",

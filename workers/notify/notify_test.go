@@ -13,6 +13,7 @@ import (
 	"outlink/domain"
 	"outlink/domain/grant"
 	"outlink/domain/link"
+	"outlink/domain/notice"
 	"outlink/workers/notify"
 )
 
@@ -77,7 +78,7 @@ func (s *shared) since(_ context.Context, id uuid.UUID, after uint64) (some []do
 type world struct {
 	notify.Worker
 	*shared
-	sent []notify.Notice
+	sent []notice.Notice
 	now  time.Time
 	next uint64
 }
@@ -87,7 +88,7 @@ func newWorld() *world {
 	w.Worker = notify.Worker{
 		Links:   held[link.State, link.Event]{link.State{Created: true, Version: 1, Config: link.Config{Name: "crm"}, Trouble: link.ClientRejected}},
 		Grants:  held[grant.State, grant.Event]{grant.State{Version: 3, Subject: "anna", Reauthorize: grant.GrantInvalid}},
-		Publish: func(_ context.Context, n notify.Notice) error { w.sent = append(w.sent, n); return nil },
+		Publish: func(_ context.Context, n notice.Notice) error { w.sent = append(w.sent, n); return nil },
 		Now:     func() time.Time { return w.now },
 		Windows: w.shared, Since: w.since,
 	}
@@ -115,14 +116,14 @@ func TestWhatIsTold(t *testing.T) {
 	w := newWorld()
 	for name, tt := range map[string]struct {
 		record domain.Record
-		kind   notify.Kind
+		kind   notice.Kind
 	}{
-		"consent needed":    {w.ofGrant(grant.ReauthorizationRequired{Reason: grant.GrantInvalid, ProviderCode: "invalid_grant"}), notify.ReauthorizationRequired},
-		"consent ends":      {w.ofGrant(grant.ReauthorizationDueSoon{Days: 3, EndsAt: noon.Add(72 * time.Hour)}), notify.ReauthorizationDueSoon},
-		"stalled":           {w.ofGrant(grant.RefreshStalled{Since: noon, Last: grant.Transient}), notify.RefreshStalled},
-		"unreadable":        {w.ofGrant(grant.RefreshUnreadable{Problem: "odd"}), notify.AnswerUnreadable},
-		"link in trouble":   {w.ofLink(link.Degraded{Reason: link.ClientRejected}), notify.LinkDegraded},
-		"link well again":   {w.ofLink(link.Recovered{}), notify.LinkRecovered},
+		"consent needed":    {w.ofGrant(grant.ReauthorizationRequired{Reason: grant.GrantInvalid, ProviderCode: "invalid_grant"}), notice.ReauthorizationRequired},
+		"consent ends":      {w.ofGrant(grant.ReauthorizationDueSoon{Days: 3, EndsAt: noon.Add(72 * time.Hour)}), notice.ReauthorizationDueSoon},
+		"stalled":           {w.ofGrant(grant.RefreshStalled{Since: noon, Last: grant.Transient}), notice.RefreshStalled},
+		"unreadable":        {w.ofGrant(grant.RefreshUnreadable{Problem: "odd"}), notice.AnswerUnreadable},
+		"link in trouble":   {w.ofLink(link.Degraded{Reason: link.ClientRejected}), notice.LinkDegraded},
+		"link well again":   {w.ofLink(link.Recovered{}), notice.LinkRecovered},
 		"a renewal":         {w.ofGrant(grant.TokenIssued{Generation: 2}), ""},
 		"a passing failure": {w.ofGrant(grant.RefreshDeferred{Reason: grant.Transient}), ""},
 		"a new link":        {w.ofLink(link.Created{}), ""},
@@ -224,7 +225,7 @@ func TestFlappingLink(t *testing.T) {
 		t.Errorf("%d notices within the window", len(w.sent))
 	}
 	w.now = noon.Add(notify.WindowLasts)
-	if err := w.Close(t.Context(), w.now); err != nil || len(w.sent) != 3 || w.sent[2].Kind != notify.LinkDegraded || w.sent[2].Count != 5 {
+	if err := w.Close(t.Context(), w.now); err != nil || len(w.sent) != 3 || w.sent[2].Kind != notice.LinkDegraded || w.sent[2].Count != 5 {
 		t.Errorf("after it: %+v, %v", w.sent[2:], err)
 	}
 }
@@ -259,7 +260,7 @@ func TestStaleToken(t *testing.T) {
 	for _, n := range w.sent {
 		ids[n.ID] = true
 	}
-	if len(ids) != 1 || len(w.sent) != 2 || w.sent[0].Kind != notify.TokenStale { // a repeat has the same id
+	if len(ids) != 1 || len(w.sent) != 2 || w.sent[0].Kind != notice.TokenStale { // a repeat has the same id
 		t.Errorf("told: %+v", w.sent)
 	}
 }

@@ -13,12 +13,13 @@ import (
 	"outlink/domain"
 	"outlink/domain/advice"
 	"outlink/domain/link"
+	"outlink/domain/notice"
 )
 
 // Topic is what notices are counted by.
 type Topic struct {
-	Link uuid.UUID `json:"link_id"`
-	Kind Kind      `json:"kind"`
+	Link uuid.UUID   `json:"link_id"`
+	Kind notice.Kind `json:"kind"`
 }
 
 // Window is what was told of a topic since its first notice. What came beyond
@@ -41,13 +42,13 @@ type Windows interface {
 	All(ctx context.Context) ([]Topic, error)
 }
 
-// ofLink reports whether the kind is about a link itself.
-func (k Kind) ofLink() bool { return k == LinkDegraded || k == LinkRecovered }
+// ofLinkItself reports whether the kind is about a link itself.
+func ofLinkItself(k notice.Kind) bool { return k == notice.LinkDegraded || k == notice.LinkRecovered }
 
 // most is how many notices of a kind are sent within a window; of grants, the
 // last of them says that the rest are counted.
-func (k Kind) most() int {
-	if k.ofLink() {
+func most(k notice.Kind) int {
+	if ofLinkItself(k) {
 		return 1
 	}
 	return Many + 1
@@ -60,7 +61,7 @@ const tries = 20
 
 // enter decides whether a notice is sent by itself, as the one that announces
 // that the rest are counted, or only counted.
-func (w *Worker) enter(ctx context.Context, n Notice) (Notice, bool, error) {
+func (w *Worker) enter(ctx context.Context, n notice.Notice) (notice.Notice, bool, error) {
 	t := Topic{n.Link, n.Kind}
 	for range tries {
 		c, revision, err := w.Windows.Load(ctx, t)
@@ -76,7 +77,7 @@ func (w *Worker) enter(ctx context.Context, n Notice) (Notice, bool, error) {
 			}
 			continue
 		}
-		if len(c.Told) >= n.Kind.most() {
+		if len(c.Told) >= most(n.Kind) {
 			return n, false, nil
 		}
 		err = w.Windows.Store(ctx, c.with(t, n, w.Now()), revision)
@@ -90,7 +91,7 @@ func (w *Worker) enter(ctx context.Context, n Notice) (Notice, bool, error) {
 	return n, false, fmt.Errorf("count a notice of link %s: its window changes too often", n.Link)
 }
 
-func (w Window) with(t Topic, n Notice, now time.Time) Window {
+func (w Window) with(t Topic, n notice.Notice, now time.Time) Window {
 	if len(w.Told) == 0 {
 		w = Window{Topic: t, Since: now, First: n.Sequence}
 	}
@@ -100,15 +101,15 @@ func (w Window) with(t Topic, n Notice, now time.Time) Window {
 }
 
 // announcing makes the last notice of a window speak for all.
-func announcing(n Notice, at int) Notice {
-	if n.Kind.ofLink() || at < Many {
+func announcing(n notice.Notice, at int) notice.Notice {
+	if ofLinkItself(n.Kind) || at < Many {
 		return n
 	}
 	return forMany(n, at+1)
 }
 
 // forMany speaks for all that were counted so far.
-func forMany(n Notice, count int) Notice {
+func forMany(n notice.Notice, count int) notice.Notice {
 	n.Grant, n.Subject, n.Count = uuid.Nil, "", count
 	n.Advice = advice.Advice{
 		Why: fmt.Sprintf("%d grants of this link need the same within minutes; further ones are counted and told together.", count),
@@ -155,8 +156,8 @@ func (w *Worker) end(ctx context.Context, c Window, revision uint64, now time.Ti
 
 // sum counts what came in a window. A link that went to and fro is told of once
 // more, if it is not as it was told to be last.
-func (w *Worker) sum(ctx context.Context, c Window, now time.Time) (n Notice, send bool, err error) {
-	if len(c.Told) < c.Kind.most() {
+func (w *Worker) sum(ctx context.Context, c Window, now time.Time) (n notice.Notice, send bool, err error) {
+	if len(c.Told) < most(c.Kind) {
 		return n, false, nil
 	}
 	records, err := w.Since(ctx, c.Link, c.First-1)
@@ -170,7 +171,7 @@ func (w *Worker) sum(ctx context.Context, c Window, now time.Time) (n Notice, se
 		}
 	}
 	n.ID, n.At = uuid.NewSHA1(c.Told[0], []byte("sum")), now
-	if c.Kind.ofLink() {
+	if ofLinkItself(c.Kind) {
 		return w.sumOfLink(ctx, n, events)
 	}
 	n = forMany(n, len(grants))
@@ -179,7 +180,7 @@ func (w *Worker) sum(ctx context.Context, c Window, now time.Time) (n Notice, se
 	return n, len(grants) > Many+1, err
 }
 
-func (w *Worker) sumOfLink(ctx context.Context, n Notice, events int) (Notice, bool, error) {
+func (w *Worker) sumOfLink(ctx context.Context, n notice.Notice, events int) (notice.Notice, bool, error) {
 	if events < 2 {
 		return n, false, nil
 	}
@@ -189,5 +190,5 @@ func (w *Worker) sumOfLink(ctx context.Context, n Notice, events int) (Notice, b
 	l, err := w.Links.Load(ctx, domain.Key{Link: n.Link})
 	n.Count = events
 	degraded := l.State.Status() == link.StatusDegraded
-	return n, degraded == (n.Kind == LinkDegraded), err
+	return n, degraded == (n.Kind == notice.LinkDegraded), err
 }
