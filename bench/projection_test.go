@@ -98,15 +98,20 @@ func BenchmarkLive(b *testing.B) {
 	for name, open := range stores() {
 		b.Run(name, func(b *testing.B) {
 			var took, least time.Duration
+			var cpu work
 			for b.Loop() {
-				s := &recording{store: open(b)}
-				began := time.Now()
-				live(b, h, s)
+				began, before := time.Now(), worked(b)
+				live(b, h, open(b))
 				took += time.Since(began)
+				spent := worked(b).since(before)
+				cpu.client, cpu.server = cpu.client+spent.client, cpu.server+spent.server
+				s := &recording{store: open(b)} // once more, for what is kept would be in the garbage collector's way
+				live(b, h, s)
 				least += storeAll(b, open(b), s.batches)
 			}
 			perSecond(b, "events/s", h.events*b.N, took)
 			perSecond(b, "folded-events/s", h.events*b.N, least)
+			cpu.report(b, h.events*b.N)
 			b.ReportMetric(least.Seconds()/took.Seconds(), "of-folded")
 		})
 	}

@@ -109,7 +109,7 @@ func copied(b projections.Batch) ([]copying, error) {
 		rows  int
 	}{
 		{"links_gN", linkNames, func() (statement, error) { return put("", b.Links, linkColumns, jsonb) }, len(b.Links)},
-		{"grants_gN", grantNames, func() (statement, error) { return put("", b.Grants, grantColumns, jsonb) }, len(b.Grants)},
+		{"grants_gN", grantNames, func() (statement, error) { return put("", b.Grants, grantColumns, asIs) }, len(b.Grants)},
 		{"activity_gN", activityNames, func() (statement, error) { return put("", b.Activity, activityColumns, asIs) }, len(b.Activity)},
 	} {
 		if t.rows == 0 {

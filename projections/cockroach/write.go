@@ -39,7 +39,7 @@ const (
 			attention = link_counts_gN.attention + excluded.attention`
 
 	putGrants = `INSERT INTO grants_gN (grant_id, link_id, sequence, status, subject, due_at, expires_at, kept_until, updated_at, doc)
-		SELECT a, b, c, d, e, f, g, h, i, j::JSONB
+		SELECT a, b, c, d, e, f, g, h, i, j
 		FROM UNNEST($1::UUID[], $2::UUID[], $3::BIGINT[], $4::TEXT[], $5::BYTEA[], $6::TIMESTAMPTZ[], $7::TIMESTAMPTZ[],
 			$8::TIMESTAMPTZ[], $9::TIMESTAMPTZ[], $10::TEXT[]) AS r (a, b, c, d, e, f, g, h, i, j)
 		ON CONFLICT (grant_id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status, subject = excluded.subject,
@@ -110,7 +110,7 @@ func statements(b projections.Batch) ([]statement, error) {
 	for _, rows := range []func() (statement, error){
 		func() (statement, error) { return put(putLinks, b.Links, linkColumns, jsonb) },
 		func() (statement, error) { return counts(b.Counts), nil },
-		func() (statement, error) { return put(putGrants, b.Grants, grantColumns, jsonb) },
+		func() (statement, error) { return put(putGrants, b.Grants, grantColumns, asIs) },
 		func() (statement, error) { return put(putActivity, b.Activity, activityColumns, asIs) },
 	} {
 		q, err := rows()

@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS grants_gN (
     expires_at TIMESTAMPTZ, -- of the access token
     kept_until TIMESTAMPTZ, -- the same, while the grant is healthy or retrying
     updated_at TIMESTAMPTZ NOT NULL,
-    doc        JSONB       NOT NULL
+    doc        TEXT        NOT NULL -- JSON, which only the views look into
 );
 
 CREATE INDEX IF NOT EXISTS grants_gN_subject ON grants_gN (link_id, subject, grant_id);

@@ -7,9 +7,9 @@ CREATE OR REPLACE VIEW links_list AS SELECT
 FROM links_g{links} WHERE status <> '';
 
 CREATE OR REPLACE VIEW grants_due AS SELECT
-    grant_id, link_id, doc -> 'state' ->> 'subject' AS subject, status, due_at, expires_at,
-    (doc -> 'state' ->> 'generation')::BIGINT AS generation, coalesce((doc -> 'state' ->> 'failures')::BIGINT, 0) AS failures,
-    doc -> 'state' ->> 'deferred' AS deferred, doc -> 'state' ->> 'reauthorize' AS reauthorize, sequence
+    grant_id, link_id, doc::JSONB -> 'state' ->> 'subject' AS subject, status, due_at, expires_at,
+    (doc::JSONB -> 'state' ->> 'generation')::BIGINT AS generation, coalesce((doc::JSONB -> 'state' ->> 'failures')::BIGINT, 0) AS failures,
+    doc::JSONB -> 'state' ->> 'deferred' AS deferred, doc::JSONB -> 'state' ->> 'reauthorize' AS reauthorize, sequence
 FROM grants_g{links} WHERE due_at IS NOT NULL;
 
 CREATE OR REPLACE VIEW activity AS SELECT
