@@ -117,14 +117,26 @@ func LinksAt(ctx context.Context, feed eventlog.Feed, at Moment) ([]projections.
 	return slices.DeleteFunc(all, func(r projections.LinkRow) bool { return r.State.Status() == link.StatusAbsent }), nil
 }
 
+// rowsAt reads the subjects one by one, each no further than the moment.
 func rowsAt(ctx context.Context, feed eventlog.Feed, subjects []string, at Moment) (map[uuid.UUID]projections.LinkRow, error) {
-	records, err := feed.Range(ctx, subjects, 0, everything)
-	if err != nil {
-		return nil, err
+	var records []domain.Record
+	for _, subject := range subjects {
+		last, err := feed.LastOf(ctx, []string{subject})
+		if err != nil {
+			return nil, err
+		}
+		err = feed.Each(ctx, []string{subject}, 0, last, func(r domain.Record) error {
+			if at.after(r) {
+				return eventlog.ErrStop
+			}
+			records = append(records, r)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
-	if i := slices.IndexFunc(records, at.after); i >= 0 {
-		records = records[:i]
-	}
+	slices.SortFunc(records, func(a, b domain.Record) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	links, _, err := projections.Replay(records)
 	return links, err
 }
