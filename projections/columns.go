@@ -85,6 +85,9 @@ func ColumnsOf(r domain.Record) EventColumns {
 	return EventColumns{Link: r.Link, Sequence: r.Sequence, Grant: r.Grant, Type: r.Type, At: column(r.Time)}
 }
 
+// storedEvent is the event as a store should have it.
+func storedEvent(r domain.Record) StoredEvent { return StoredEvent{ColumnsOf(r), document(r)} }
+
 // column is a time as every store keeps it.
 func column(t time.Time) time.Time {
 	if t.IsZero() {

@@ -2,8 +2,7 @@ package projections
 
 import (
 	"context"
-
-	"outlink/domain"
+	"encoding/json"
 )
 
 // Stored is a row as its store has it: the document, and the columns that lists
@@ -17,8 +16,14 @@ type Stored[Row, Columns any] struct {
 type (
 	StoredLink  = Stored[LinkRow, LinkColumns]
 	StoredGrant = Stored[GrantRow, GrantColumns]
-	StoredEvent = Stored[domain.Record, EventColumns]
 )
+
+// StoredEvent is an event as its store has it: the document is not decoded, for
+// there are many, and as texts they are compared.
+type StoredEvent struct {
+	Columns EventColumns    `json:"columns"`
+	Doc     json.RawMessage `json:"row"`
+}
 
 // Snapshots shows all rows as they are at one moment.
 type Snapshots interface {

@@ -190,9 +190,11 @@ func (s Shard) done() Shard {
 	return s
 }
 
-func sum(doc []byte) uint64 {
+func sum(parts ...[]byte) uint64 {
 	h := fnv.New64a()
-	_, _ = h.Write(doc)
+	for _, part := range parts {
+		_, _ = h.Write(part)
+	}
 	return h.Sum64()
 }
 

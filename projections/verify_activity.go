@@ -2,9 +2,12 @@ package projections
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/google/uuid"
 
 	"outlink/domain"
 )
@@ -60,16 +63,25 @@ func newShards() shards {
 }
 
 func (all shards) add(s StoredEvent) {
-	shard := &all[ShardOf(s.Row.Link, timelineShards)]
+	shard := &all[ShardOf(s.Columns.Link, timelineShards)]
 	shard.Rows++
-	shard.sum += sum(document(s))
+	shard.sum += s.sum()
+}
+
+// sum is of all that is stored.
+func (s StoredEvent) sum() uint64 {
+	c := s.Columns
+	var numbers [16]byte
+	binary.BigEndian.PutUint64(numbers[:8], c.Sequence)
+	binary.BigEndian.PutUint64(numbers[8:], uint64(c.At.UnixMicro()))
+	return sum(c.Link[:], c.Grant[:], numbers[:], []byte(c.Type), s.Doc)
 }
 
 // sums adds the log between two sequences.
 func (v Verification) sums(ctx context.Context, after, upTo uint64, to shards) error {
 	return Build{Projection: Activity, Feed: v.Feed}.replay(ctx, after, upTo, func(records []domain.Record) error {
 		for _, r := range records {
-			to.add(StoredEvent{Row: r, Columns: ColumnsOf(r)})
+			to.add(storedEvent(r))
 		}
 		return nil
 	})
@@ -97,11 +109,11 @@ func (v Verification) different(ctx context.Context, rows Scanner, at Position, 
 
 // events compares the shard event by event.
 func (c *comparison) events(ctx context.Context, rows Scanner, at Position) error {
-	log := map[uint64]StoredEvent{}
+	log, ids := map[uint64]StoredEvent{}, map[uint64]uuid.UUID{}
 	err := Build{Projection: Activity, Feed: c.Feed}.replay(ctx, 0, at.Sequence, func(records []domain.Record) error {
 		for _, r := range records {
 			if ShardOf(r.Link, timelineShards) == c.shard.Shard {
-				log[r.Sequence] = StoredEvent{Row: r, Columns: ColumnsOf(r)}
+				log[r.Sequence], ids[r.Sequence] = storedEvent(r), r.ID
 			}
 		}
 		return nil
@@ -110,15 +122,15 @@ func (c *comparison) events(ctx context.Context, rows Scanner, at Position) erro
 		return err
 	}
 	err = rows.ScanActivity(ctx, at.Generation, func(s StoredEvent) error {
-		if ShardOf(s.Row.Link, timelineShards) == c.shard.Shard {
-			want, known := log[s.Row.Sequence]
-			delete(log, s.Row.Sequence)
-			c.compare(s.Row.ID, s, want, known)
+		if ShardOf(s.Columns.Link, timelineShards) == c.shard.Shard {
+			want, known := log[s.Columns.Sequence]
+			delete(log, s.Columns.Sequence)
+			c.compare(ids[s.Columns.Sequence], s, want, known)
 		}
 		return nil
 	})
 	for _, sequence := range slices.Sorted(maps.Keys(log)) {
-		c.differs(log[sequence].Row.ID, nil, document(log[sequence]))
+		c.differs(ids[sequence], nil, document(log[sequence]))
 	}
 	return err
 }

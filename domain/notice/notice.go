@@ -35,7 +35,7 @@ type Notice struct {
 	Grant        uuid.UUID     `json:"grant_id,omitzero"` // absent when the notice is about the link, or about many grants
 	Subject      string        `json:"subject,omitempty"`
 	Projection   string        `json:"projection,omitempty"` // that stopped
-	Count        int           `json:"count,omitempty"` // of grants, when one notice speaks for many
+	Count        int           `json:"count,omitempty"`      // of grants, when one notice speaks for many
 	Reason       string        `json:"reason,omitempty"`
 	ProviderCode string        `json:"provider_code,omitempty"`
 	EndsAt       time.Time     `json:"ends_at,omitzero"` // of a consent

@@ -53,7 +53,7 @@ func (r *Reader) ScanActivity(ctx context.Context, generation int, each func(pro
 		var at instant
 		var grant uuid.NullUUID
 		c := &s.Columns
-		if err := scanned(scan, &s.Row, &c.Link, sequence{&c.Sequence}, &grant, &c.Type, &at); err != nil {
+		if err := scan(&c.Link, sequence{&c.Sequence}, &grant, &c.Type, &at, (*[]byte)(&s.Doc)); err != nil {
 			return fmt.Errorf("event %d: %w", c.Sequence, err)
 		}
 		c.Grant, c.At = grant.UUID, time.Time(at)
