@@ -24,6 +24,7 @@ func (r *Reader) ScanLinks(ctx context.Context, generation int, each func(projec
 		if err != nil {
 			return fmt.Errorf("link %s: %w", c.Link, err)
 		}
+		c.Name = append([]byte{}, c.Name...) // an empty one is not nil
 		c.NextExpiry, c.UpdatedAt = time.Time(next), time.Time(updated)
 		return each(s)
 	})
@@ -40,6 +41,7 @@ func (r *Reader) ScanGrants(ctx context.Context, generation int, each func(proje
 		if err != nil {
 			return fmt.Errorf("grant %s: %w", c.Grant, err)
 		}
+		c.Subject = append([]byte{}, c.Subject...)
 		c.DueAt, c.ExpiresAt, c.KeptUntil, c.UpdatedAt = time.Time(due), time.Time(expires), time.Time(kept), time.Time(updated)
 		return each(s)
 	})
