@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"outlink/domain"
 	"outlink/domain/grant"
 	"outlink/domain/link"
 )
@@ -70,23 +69,6 @@ func (r GrantRow) KeptUntil() time.Time {
 	}
 	return column(r.ExpiresAt())
 }
-
-// EventColumns are what an activity table holds beside the document of an event.
-type EventColumns struct {
-	Link     uuid.UUID `json:"link_id"`
-	Sequence uint64    `json:"sequence"`
-	Grant    uuid.UUID `json:"grant_id,omitzero"`
-	Type     string    `json:"type"`
-	At       time.Time `json:"at"`
-}
-
-// ColumnsOf are the event's.
-func ColumnsOf(r domain.Record) EventColumns {
-	return EventColumns{Link: r.Link, Sequence: r.Sequence, Grant: r.Grant, Type: r.Type, At: column(r.Time)}
-}
-
-// storedEvent is the event as a store should have it.
-func storedEvent(r domain.Record) StoredEvent { return StoredEvent{ColumnsOf(r), document(r)} }
 
 // column is a time as every store keeps it.
 func column(t time.Time) time.Time {

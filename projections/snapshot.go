@@ -2,7 +2,8 @@ package projections
 
 import (
 	"context"
-	"encoding/json"
+
+	"outlink/domain"
 )
 
 // Stored is a row as its store has it: the document, and the columns that lists
@@ -18,13 +19,6 @@ type (
 	StoredGrant = Stored[GrantRow, GrantColumns]
 )
 
-// StoredEvent is an event as its store has it: the document is not decoded, for
-// there are many, and as texts they are compared.
-type StoredEvent struct {
-	Columns EventColumns    `json:"columns"`
-	Doc     json.RawMessage `json:"row"`
-}
-
 // Snapshots shows all rows as they are at one moment.
 type Snapshots interface {
 	// Snapshot calls read once, beside which projectors go on.
@@ -37,7 +31,7 @@ type Scanner interface {
 	Position(ctx context.Context, projection string, generation int) (Position, error)
 	ScanLinks(ctx context.Context, generation int, each func(StoredLink) error) error
 	ScanGrants(ctx context.Context, generation int, each func(StoredGrant) error) error
-	ScanActivity(ctx context.Context, generation int, each func(StoredEvent) error) error
+	ScanActivity(ctx context.Context, generation int, each func(domain.Record) error) error
 
 	// ScanCounts returns the counts of links that are kept.
 	ScanCounts(ctx context.Context, generation int) ([]LinkCount, error)

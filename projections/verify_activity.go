@@ -7,8 +7,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/google/uuid"
-
 	"outlink/domain"
 )
 
@@ -36,8 +34,8 @@ func (v Verification) activity(ctx context.Context, at Position) ([]Shard, error
 		if err := v.sums(ctx, at.Sequence, now, want); err != nil {
 			return err
 		}
-		err = rows.ScanActivity(ctx, at.Generation, func(s StoredEvent) error {
-			got.add(s)
+		err = rows.ScanActivity(ctx, at.Generation, func(r domain.Record) error {
+			got.add(r)
 			return nil
 		})
 		if err != nil {
@@ -62,26 +60,27 @@ func newShards() shards {
 	return all
 }
 
-func (all shards) add(s StoredEvent) {
-	shard := &all[ShardOf(s.Columns.Link, timelineShards)]
+func (all shards) add(r domain.Record) {
+	shard := &all[ShardOf(r.Link, timelineShards)]
 	shard.Rows++
-	shard.sum += s.sum()
+	shard.sum += sumOf(r)
 }
 
-// sum is of all that is stored.
-func (s StoredEvent) sum() uint64 {
-	c := s.Columns
-	var numbers [16]byte
-	binary.BigEndian.PutUint64(numbers[:8], c.Sequence)
-	binary.BigEndian.PutUint64(numbers[8:], uint64(c.At.UnixMicro()))
-	return sum(c.Link[:], c.Grant[:], numbers[:], []byte(c.Type), s.Doc)
+// sumOf is of all that a timeline keeps of an event.
+func sumOf(r domain.Record) uint64 {
+	var numbers [24]byte
+	binary.BigEndian.PutUint64(numbers[:8], r.Sequence)
+	binary.BigEndian.PutUint64(numbers[8:16], uint64(r.Time.UnixNano()))
+	binary.BigEndian.PutUint64(numbers[16:], r.Version)
+	return sum(r.ID[:], r.Link[:], r.Grant[:], numbers[:], []byte(r.Type), []byte{0}, []byte(r.Actor), []byte{0}, []byte(r.Correlation), []byte{0},
+		[]byte(r.Causation), []byte{0}, []byte(r.Traceparent), []byte{0}, []byte(r.Hash), []byte{0}, r.Data)
 }
 
 // sums adds the log between two sequences.
 func (v Verification) sums(ctx context.Context, after, upTo uint64, to shards) error {
 	return Build{Projection: Activity, Feed: v.Feed}.replay(ctx, after, upTo, func(records []domain.Record) error {
 		for _, r := range records {
-			to.add(storedEvent(r))
+			to.add(r)
 		}
 		return nil
 	})
@@ -109,11 +108,11 @@ func (v Verification) different(ctx context.Context, rows Scanner, at Position, 
 
 // events compares the shard event by event.
 func (c *comparison) events(ctx context.Context, rows Scanner, at Position) error {
-	log, ids := map[uint64]StoredEvent{}, map[uint64]uuid.UUID{}
+	log := map[uint64]domain.Record{}
 	err := Build{Projection: Activity, Feed: c.Feed}.replay(ctx, 0, at.Sequence, func(records []domain.Record) error {
 		for _, r := range records {
 			if ShardOf(r.Link, timelineShards) == c.shard.Shard {
-				log[r.Sequence], ids[r.Sequence] = storedEvent(r), r.ID
+				log[r.Sequence] = r
 			}
 		}
 		return nil
@@ -121,16 +120,21 @@ func (c *comparison) events(ctx context.Context, rows Scanner, at Position) erro
 	if err != nil {
 		return err
 	}
-	err = rows.ScanActivity(ctx, at.Generation, func(s StoredEvent) error {
-		if ShardOf(s.Columns.Link, timelineShards) == c.shard.Shard {
-			want, known := log[s.Columns.Sequence]
-			delete(log, s.Columns.Sequence)
-			c.compare(ids[s.Columns.Sequence], s, want, known)
+	err = rows.ScanActivity(ctx, at.Generation, func(r domain.Record) error {
+		if ShardOf(r.Link, timelineShards) != c.shard.Shard {
+			return nil
+		}
+		want, known := log[r.Sequence]
+		delete(log, r.Sequence)
+		if !known {
+			c.differs(r.ID, document(r), nil)
+		} else if sumOf(r) != sumOf(want) {
+			c.differs(r.ID, document(r), document(want))
 		}
 		return nil
 	})
 	for _, sequence := range slices.Sorted(maps.Keys(log)) {
-		c.differs(ids[sequence], nil, document(log[sequence]))
+		c.differs(log[sequence].ID, nil, document(log[sequence]))
 	}
 	return err
 }

@@ -96,7 +96,7 @@ type copying struct {
 var (
 	linkNames     = []string{"link_id", "sequence", "changed", "status", "provider", "health", "next_expiry", "name_lower", "updated_at", "doc"}
 	grantNames    = []string{"grant_id", "link_id", "sequence", "status", "subject", "due_at", "expires_at", "kept_until", "updated_at", "doc"}
-	activityNames = []string{"link_id", "sequence", "grant_id", "type", "at", "doc"}
+	activityNames = []string{"link_id", "sequence", "grant_id", "type", "at", "nanos", "id", "version", "actor", "correlation", "causation", "traceparent", "hash", "data"}
 )
 
 // copied turns the batch's columns, as projectors store them, into rows.
@@ -110,7 +110,7 @@ func copied(b projections.Batch) ([]copying, error) {
 	}{
 		{"links_gN", linkNames, func() (statement, error) { return put("", b.Links, linkColumns, jsonb) }, len(b.Links)},
 		{"grants_gN", grantNames, func() (statement, error) { return put("", b.Grants, grantColumns, asIs) }, len(b.Grants)},
-		{"activity_gN", activityNames, func() (statement, error) { return put("", b.Activity, activityColumns, asIs) }, len(b.Activity)},
+		{"activity_gN", activityNames, func() (statement, error) { return events(b.Activity), nil }, len(b.Activity)},
 	} {
 		if t.rows == 0 {
 			continue

@@ -47,9 +47,10 @@ const (
 			updated_at = excluded.updated_at, doc = excluded.doc
 		WHERE grants_gN.sequence < excluded.sequence`
 
-	putActivity = `INSERT INTO activity_gN (link_id, sequence, grant_id, type, at, doc)
-		SELECT a, b, c, d, e, f
-		FROM UNNEST($1::UUID[], $2::BIGINT[], $3::UUID[], $4::TEXT[], $5::TIMESTAMPTZ[], $6::TEXT[]) AS r (a, b, c, d, e, f)
+	putActivity = `INSERT INTO activity_gN (link_id, sequence, grant_id, type, at, nanos, id, version, actor, correlation, causation, traceparent, hash, data)
+		SELECT a, b, c, d, e, f, g, h, i, j, k, l, m, n
+		FROM UNNEST($1::UUID[], $2::BIGINT[], $3::UUID[], $4::TEXT[], $5::TIMESTAMPTZ[], $6::BIGINT[], $7::UUID[], $8::BIGINT[],
+			$9::TEXT[], $10::TEXT[], $11::TEXT[], $12::TEXT[], $13::TEXT[], $14::TEXT[]) AS r (a, b, c, d, e, f, g, h, i, j, k, l, m, n)
 		ON CONFLICT (link_id, sequence) DO NOTHING`
 
 	nextExpiry = `SELECT kept_until FROM grants_gN
@@ -111,7 +112,7 @@ func statements(b projections.Batch) ([]statement, error) {
 		func() (statement, error) { return put(putLinks, b.Links, linkColumns, jsonb) },
 		func() (statement, error) { return counts(b.Counts), nil },
 		func() (statement, error) { return put(putGrants, b.Grants, grantColumns, asIs) },
-		func() (statement, error) { return put(putActivity, b.Activity, activityColumns, asIs) },
+		func() (statement, error) { return events(b.Activity), nil },
 	} {
 		q, err := rows()
 		if err != nil {
@@ -187,21 +188,34 @@ func grantColumns(rows []projections.GrantRow) []any {
 	}
 }
 
-func activityColumns(rows []domain.Record) []any {
-	all := column(rows, projections.ColumnsOf)
-	return []any{
-		column(all, func(c projections.EventColumns) [16]byte { return c.Link }),
-		column(all, func(c projections.EventColumns) int64 { return int64(c.Sequence) }),
-		column(all, func(c projections.EventColumns) *[16]byte {
-			if c.Grant == uuid.Nil {
+// events makes the statement that stores events. They have no document: what is
+// in one is in columns, and what the event itself says stays as it is.
+func events(rows []domain.Record) statement {
+	if len(rows) == 0 {
+		return statement{}
+	}
+	return statement{putActivity, []any{
+		column(rows, func(r domain.Record) [16]byte { return r.Link }),
+		column(rows, func(r domain.Record) int64 { return int64(r.Sequence) }),
+		column(rows, func(r domain.Record) *[16]byte {
+			if !r.OfGrant() {
 				return nil
 			}
-			id := [16]byte(c.Grant)
+			id := [16]byte(r.Grant)
 			return &id
 		}),
-		column(all, func(c projections.EventColumns) string { return clean(c.Type) }),
-		column(all, func(c projections.EventColumns) time.Time { return c.At }),
-	}
+		column(rows, func(r domain.Record) string { return clean(r.Type) }),
+		column(rows, func(r domain.Record) time.Time { return r.Time.Truncate(time.Microsecond) }),
+		column(rows, func(r domain.Record) int64 { return int64(r.Time.Nanosecond() % 1000) }), // which the time's column cannot hold
+		column(rows, func(r domain.Record) [16]byte { return r.ID }),
+		column(rows, func(r domain.Record) int64 { return int64(r.Version) }),
+		column(rows, func(r domain.Record) string { return clean(r.Actor) }),
+		column(rows, func(r domain.Record) string { return clean(r.Correlation) }),
+		column(rows, func(r domain.Record) string { return clean(r.Causation) }),
+		column(rows, func(r domain.Record) string { return clean(r.Traceparent) }),
+		column(rows, func(r domain.Record) string { return clean(r.Hash) }),
+		column(rows, func(r domain.Record) string { return clean(string(r.Data)) }),
+	}}
 }
 
 // column gives a column's values. Ids are bytes: as uuid.UUID, the driver would

@@ -89,8 +89,10 @@ func testVerifyFinds(t *testing.T, open Open) {
 		"a count":               {`UPDATE link_counts_g1 SET links = links + 1 WHERE provider = 'google'`, 1, projections.Links},
 		"a count of grants":     {`UPDATE link_counts_g1 SET healthy = healthy + 1`, 1, projections.Links},
 		"a missing event":       {`DELETE FROM activity_g1 WHERE sequence = (SELECT max(sequence) FROM activity_g1)`, 1, projections.Activity},
+		"the data of an event":  {`UPDATE activity_g1 SET data = '{}' WHERE sequence = (SELECT max(sequence) FROM activity_g1 WHERE data <> '{}')`, 1, projections.Activity},
+		"the time of an event":  {`UPDATE activity_g1 SET nanos = 999 WHERE sequence = (SELECT max(sequence) FROM activity_g1)`, 1, projections.Activity},
 		"the type of an event":  {`UPDATE activity_g1 SET type = 'x' WHERE sequence = (SELECT max(sequence) FROM activity_g1)`, 1, projections.Activity},
-		"the actor of an event": {`UPDATE activity_g1 SET doc = replace(doc, '"actor":"', '"actor":"x') WHERE sequence = (SELECT max(sequence) FROM activity_g1)`, 1, projections.Activity},
+		"the actor of an event": {`UPDATE activity_g1 SET actor = 'x' WHERE sequence = (SELECT max(sequence) FROM activity_g1)`, 1, projections.Activity},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, l := migrated(t, open), random(rand.New(rand.NewPCG(7, 8)), &Log{Batch: 9}, 200)

@@ -12,7 +12,7 @@ import (
 func Obsolete(ctx context.Context, q Query) ([]string, error) {
 	left := false
 	generations := map[int]bool{}
-	err := q(ctx, `SELECT name, generation FROM projections WHERE name IN ('links', 'grants')`, nil, func(scan func(...any) error) error {
+	err := q(ctx, `SELECT name, generation FROM projections WHERE name IN ('links', 'grants', 'activity')`, nil, func(scan func(...any) error) error {
 		var name string
 		var generation int
 		err := scan(&name, &generation)
@@ -26,12 +26,11 @@ func Obsolete(ctx context.Context, q Query) ([]string, error) {
 	if !left {
 		return nil, nil
 	}
-	all := []string{`DROP VIEW IF EXISTS links_list`, `DROP VIEW IF EXISTS grants_due`, `DROP VIEW IF EXISTS refresh_health`}
+	all := []string{`DROP VIEW IF EXISTS links_list`, `DROP VIEW IF EXISTS grants_due`, `DROP VIEW IF EXISTS refresh_health`, `DROP VIEW IF EXISTS activity`}
 	for generation := range generations {
-		for _, table := range append(Of("links", generation), In(generation, "link_grants_gN")) {
+		for _, table := range append(Of("links", generation), In(generation, "link_grants_gN"), In(generation, "activity_gN")) {
 			all = append(all, `DROP TABLE IF EXISTS `+table)
 		}
 	}
-	return append(all, `DELETE FROM builds WHERE name IN ('links', 'grants')`,
-		`DELETE FROM projections WHERE name = 'links'`, `DELETE FROM projections WHERE name = 'grants'`), nil
+	return append(all, `DELETE FROM builds`, `DELETE FROM projections WHERE name <> 'grants'`, `DELETE FROM projections`), nil
 }

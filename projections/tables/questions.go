@@ -164,7 +164,7 @@ func dueQuestion(before time.Time, after *cursor, limit int) question {
 
 func activityQuestion(f projections.ActivityFilter, limit int) question {
 	var q question
-	q.add("SELECT doc FROM activity_gN WHERE link_id = ?", f.Link)
+	q.add("SELECT "+eventColumns+" FROM activity_gN WHERE link_id = ?", f.Link)
 	if f.Grant != (projections.ActivityFilter{}).Grant {
 		q.add(" AND grant_id = ?", f.Grant)
 	}

@@ -236,7 +236,19 @@ func (r *Reader) Activity(ctx context.Context, f projections.ActivityFilter) ([]
 		return nil, err
 	}
 	q := activityQuestion(f, limit)
-	return ask[domain.Record](ctx, r, "activity", q.sql, q.args...)
+	sql, err := r.in(ctx, "activity", q.sql)
+	if err != nil {
+		return nil, err
+	}
+	var all []domain.Record
+	err = events(ctx, r.query, sql, q.args, func(e domain.Record) error {
+		all = append(all, e)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read activity: %w", err)
+	}
+	return all, nil
 }
 
 // Due lists grants that somebody must look at.

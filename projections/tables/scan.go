@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"outlink/domain"
 	"outlink/projections"
 )
 
@@ -48,18 +49,26 @@ func (r *Reader) ScanGrants(ctx context.Context, generation int, each func(proje
 }
 
 // ScanActivity does the same with events.
-func (r *Reader) ScanActivity(ctx context.Context, generation int, each func(projections.StoredEvent) error) error {
-	const sql = `SELECT link_id, sequence, grant_id, type, at, doc FROM activity_gN`
-	return r.query(ctx, In(generation, sql), nil, func(scan func(...any) error) error {
-		var s projections.StoredEvent
+func (r *Reader) ScanActivity(ctx context.Context, generation int, each func(domain.Record) error) error {
+	return events(ctx, r.query, In(generation, `SELECT `+eventColumns+` FROM activity_gN`), nil, each)
+}
+
+const eventColumns = `link_id, sequence, grant_id, type, at, nanos, id, version, actor, correlation, causation, traceparent, hash, data`
+
+// events reads rows of the timeline.
+func events(ctx context.Context, q Query, sql string, args []any, each func(domain.Record) error) error {
+	return q(ctx, sql, args, func(scan func(...any) error) error {
+		var r domain.Record
 		var at instant
+		var nanos int64
 		var grant uuid.NullUUID
-		c := &s.Columns
-		if err := scan(&c.Link, sequence{&c.Sequence}, &grant, &c.Type, &at, (*[]byte)(&s.Doc)); err != nil {
-			return fmt.Errorf("event %d: %w", c.Sequence, err)
+		err := scan(&r.Link, sequence{&r.Sequence}, &grant, &r.Type, &at, &nanos, &r.ID, sequence{&r.Version},
+			&r.Actor, &r.Correlation, &r.Causation, &r.Traceparent, &r.Hash, (*[]byte)(&r.Data))
+		if err != nil {
+			return fmt.Errorf("event %d: %w", r.Sequence, err)
 		}
-		c.Grant, c.At = grant.UUID, time.Time(at)
-		return each(s)
+		r.Grant, r.Time = grant.UUID, time.Time(at).Add(time.Duration(nanos))
+		return each(r)
 	})
 }
 

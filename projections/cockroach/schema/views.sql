@@ -13,7 +13,7 @@ CREATE OR REPLACE VIEW grants_due AS SELECT
 FROM grants_g{links} WHERE due_at IS NOT NULL;
 
 CREATE OR REPLACE VIEW activity AS SELECT
-    sequence, at, type, link_id, grant_id, doc::JSONB ->> 'actor' AS actor, doc::JSONB -> 'data' AS data
+    sequence, at, type, link_id, grant_id, actor, data::JSONB AS data
 FROM activity_g{activity};
 
 CREATE OR REPLACE VIEW refresh_health AS SELECT

@@ -19,8 +19,10 @@ FROM grants_g{links} WHERE due_at IS NOT NULL;
 DROP VIEW IF EXISTS activity;
 
 CREATE VIEW activity AS
-SELECT sequence, strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000000.0, 'unixepoch') AS at, type, doc ->> '$.link_id' AS link_id,
-       CASE WHEN grant_id IS NULL THEN NULL ELSE doc ->> '$.grant_id' END AS grant_id, doc ->> '$.actor' AS actor, doc -> '$.data' AS data
+SELECT sequence, strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000000.0, 'unixepoch') AS at, type,
+       lower(substr(hex(link_id), 1, 8) || '-' || substr(hex(link_id), 9, 4) || '-' || substr(hex(link_id), 13, 4) || '-' || substr(hex(link_id), 17, 4) || '-' || substr(hex(link_id), 21)) AS link_id,
+       CASE WHEN grant_id IS NULL THEN NULL ELSE lower(substr(hex(grant_id), 1, 8) || '-' || substr(hex(grant_id), 9, 4) || '-' || substr(hex(grant_id), 13, 4) || '-' || substr(hex(grant_id), 17, 4) || '-' || substr(hex(grant_id), 21)) END AS grant_id,
+       actor, json(data) AS data
 FROM activity_g{activity};
 
 DROP VIEW IF EXISTS refresh_health;
