@@ -57,7 +57,7 @@ func TestProjections(t *testing.T) {
 		t.Errorf("the past list, exit %d:\n%s", code, out)
 	}
 	tamper(t, filepath.Join(dir, "outlink.db"))
-	do(1, "1 rows differ from the log", "projection verify")
+	do(1, "2 rows differ from the log", "projection verify") // the link, and the counts of links by provider
 	d.interrupt()
 }
 
