@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -54,8 +55,19 @@ func newHistory(b testing.TB, links, events int) history {
 	if err := bus.Declare(context.Background(), js, bus.DefaultNamespace, 1); err != nil {
 		b.Fatal(err)
 	}
-	h := history{feed: eventlog.Feed{JS: js, Namespace: bus.DefaultNamespace}, js: js, events: events}
-	w := writer{TB: b, feed: h.feed, versions: map[uuid.UUID]uint64{}, at: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)}
+	stream, err := js.Stream(context.Background(), bus.DefaultNamespace.Events())
+	if err != nil {
+		b.Fatal(err)
+	}
+	guard := &eventlog.Guard{Stream: stream, Log: slog.New(slog.DiscardHandler), Keys: func(context.Context) ([]eventlog.Key, error) {
+		return []eventlog.Key{{ID: "bench", Secret: domain.NewSecret("a key of a benchmark")}}, nil
+	}}
+	h := history{feed: eventlog.Feed{JS: js, Namespace: bus.DefaultNamespace, Guard: guard}, js: js, events: events}
+	to, err := h.feed.Restorer(context.Background())
+	if err != nil {
+		b.Fatal(err)
+	}
+	w := writer{TB: b, to: to, versions: map[uuid.UUID]uint64{}, at: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)}
 	w.fill(links, events)
 	select {
 	case <-js.PublishAsyncComplete():
@@ -70,7 +82,7 @@ func newHistory(b testing.TB, links, events int) history {
 
 type writer struct {
 	testing.TB
-	feed     eventlog.Feed
+	to       *eventlog.Restorer
 	versions map[uuid.UUID]uint64
 	at       time.Time
 }
@@ -113,7 +125,7 @@ func (w *writer) write(linkID, grantID uuid.UUID, typ string, e any) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	_, err = w.feed.Restore(domain.Record{
+	_, err = w.to.Append(context.Background(), domain.Record{
 		ID: uuid.Must(uuid.NewV7()), Type: typ, Time: w.at, Actor: "node:node-1/refresh", Link: linkID, Grant: grantID, Version: w.versions[id],
 		Correlation: id.String(), Causation: id.String(), Hash: "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", Data: data,
 	})

@@ -34,7 +34,12 @@ type Loaded[S any] struct {
 	Event     uuid.UUID // the last event
 	Causation string    // the command that caused it
 	Hash      string    // of the last event and all before it; the log's own
+	Foreign   uint64    // sequence of a message behind the last event that is none; mostly 0
 }
+
+// End is the sequence of the last message of the aggregate, be it an event or
+// not: what an append follows, and up to where the log was read.
+func (l Loaded[S]) End() uint64 { return max(l.Sequence, l.Foreign) }
 
 // Log is what commands need of the event log, for one kind of aggregate.
 type Log[S, E any] interface {

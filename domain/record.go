@@ -30,6 +30,10 @@ type Record struct {
 	State       json.RawMessage `json:"-"` // the aggregate folded to here, in the form of StateVersion; nil: not known
 
 	StateVersion int `json:"-"`
+
+	// Foreign says why the message at this place is none of the installation's
+	// own. Then nothing but Sequence is set, and whoever reads goes on behind it.
+	Foreign string `json:"-"`
 }
 
 // OfGrant reports whether the record belongs to a grant rather than to a link.

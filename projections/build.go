@@ -201,7 +201,8 @@ func (b Build) copyEvents(ctx context.Context, g Generation) error {
 	return errors.Join(err, flush())
 }
 
-// replay hands over the log after a sequence and up to another.
+// replay hands over the log after a sequence and up to another, without foreign
+// messages.
 func (b Build) replay(ctx context.Context, after, upTo uint64, handle func([]domain.Record) error) error {
 	if after >= upTo {
 		return nil
@@ -220,6 +221,8 @@ func (b Build) replay(ctx context.Context, after, upTo uint64, handle func([]dom
 		}
 		if len(records) > 0 {
 			after = records[len(records)-1].Sequence
+		}
+		if records = slices.DeleteFunc(records, isForeign); len(records) > 0 {
 			if err := handle(records); err != nil {
 				return err
 			}

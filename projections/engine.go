@@ -18,7 +18,8 @@ type Feed interface {
 	// 2,000 events or 1 MiB, until the context ends, the log ends, or handle
 	// returns an error, which it returns as it is. A batch may begin with events
 	// that were delivered before. A message that is no event ends it with a
-	// *domain.UnreadableError, after everything before it was handed over.
+	// *domain.UnreadableError, after everything before it was handed over. Of a
+	// foreign message only the place comes, see [domain.Record.Foreign].
 	Follow(ctx context.Context, after uint64, handle func(ctx context.Context, batch []domain.Record) error) error
 }
 

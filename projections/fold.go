@@ -60,6 +60,10 @@ func (p Projection) Fold(ctx context.Context, s Rows, at Position, records []dom
 	}
 	var poison error
 	for _, r := range records {
+		if isForeign(r) {
+			b.To = r.Sequence
+			continue
+		}
 		if err := f.apply(r); err != nil {
 			poison = p.poison(r, err)
 			break
@@ -71,6 +75,9 @@ func (p Projection) Fold(ctx context.Context, s Rows, at Position, records []dom
 	}
 	return b, poison
 }
+
+// isForeign reports whether the place of a record is all that counts of it.
+func isForeign(r domain.Record) bool { return r.Foreign != "" }
 
 func (p Projection) poison(r domain.Record, err error) error {
 	return &PoisonError{Projection: p.Name, Sequence: r.Sequence, Type: r.Type, Err: err}

@@ -20,7 +20,8 @@ import (
 
 func (a *app) eventCommands() *cobra.Command {
 	c := &cobra.Command{Use: "events", Short: "The event log"}
-	c.AddCommand(a.eventList(), a.eventTail(), a.eventStep(), a.eventExport(), a.eventImport(), a.eventVerify())
+	c.AddCommand(a.eventList(), a.eventTail(), a.eventStep(), a.eventExport(), a.eventImport(), a.eventVerify(), a.eventRotateKey())
+	a.guarded(c)
 	return c
 }
 
@@ -59,7 +60,11 @@ func (a *app) feed(cmd *cobra.Command, name string, f func(ctx context.Context, 
 		}
 		subjects = []string{ns.LinkEvents(id), ns.GrantsOf(id)}
 	}
-	return f(cmd.Context(), eventlog.Feed{JS: js, Namespace: ns}, subjects)
+	guard, err := a.guard(cmd.Context(), js)
+	if err != nil {
+		return err
+	}
+	return f(cmd.Context(), eventlog.Feed{JS: js, Namespace: ns, Guard: guard}, subjects)
 }
 
 // eventFilter chooses events by what the log does not index.

@@ -145,7 +145,7 @@ func (a *app) eventStep() *cobra.Command {
 
 func (a *app) eventVerify() *cobra.Command {
 	return &cobra.Command{
-		Use: "verify", Short: "Check that the log is whole: gaps, decoding, schemas, the states beside events, and the chain of hashes; exit 1 when it is not", Args: cobra.NoArgs,
+		Use: "verify", Short: "Check that the log is whole: gaps, decoding, schemas, the states beside events, the chain of hashes, and with --kek-file the MACs; exit 1 when it is not", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var report history.Report
 			err := a.feed(cmd, "", func(ctx context.Context, feed eventlog.Feed, _ []string) (err error) {
@@ -160,6 +160,9 @@ func (a *app) eventVerify() *cobra.Command {
 				rows = append(rows, []string{fmt.Sprint(p.Sequence), p.Type, p.Problem})
 			}
 			fmt.Fprintf(a.err, "%d events of %d links, grants and names up to sequence %d\n", report.Events, report.Aggregates, report.Head)
+			if a.kek == "" {
+				fmt.Fprintln(a.err, "their MACs were not checked: that takes --kek-file, and a user of NATS who may read the keys")
+			}
 			if a.output != "table" || len(rows) > 0 {
 				if err := a.print(report, []string{"sequence", "type", "problem"}, rows); err != nil {
 					return err
@@ -220,12 +223,16 @@ func (a *app) eventImport() *cobra.Command {
 	c := &cobra.Command{
 		Use: "import FILE", Short: "Append an export to the empty log of another namespace, with its ids, times and hashes",
 		Long: "Appends an export to the empty log of another namespace or installation. All of the file is checked first, as by\n" +
-			"events verify. What was interrupted goes on when it is run again.\n" +
-			"Secrets are not part of an export: move the buckets KEYS and VAULT too, or authorize the links anew.",
+			"events verify. What was interrupted goes on when it is run again. The events get MACs of that namespace, which takes\n" +
+			"--kek-file: import only what you trust, for the hashes in a file are made without a key.\n" +
+			"Secrets are not part of an export: move the buckets KEYS and VAULT before, or authorize the links anew.",
 		Args: one("a file of outlink events export"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := os.Stat(args[0]); err != nil {
 				return usage(err.Error())
+			}
+			if a.kek == "" {
+				return usage("give --kek-file or OUTLINK_KEK_FILE: nodes ignore events that are imported without a MAC")
 			}
 			return a.feed(cmd, "", func(ctx context.Context, feed eventlog.Feed, _ []string) error {
 				n, err := history.Import(ctx, feed, func() (io.ReadCloser, error) { return importFile(args[0]) })

@@ -78,22 +78,31 @@ func TestHistory(t *testing.T) {
 	}
 	soon := time.Now().UTC().Add(3 * time.Second).Format(time.RFC3339Nano)
 	do(0, "token_issued", "events", "tail", "--since", before, "--until", soon)
-	do(0, "events of", "events", "verify")
+	own := []string{"--kek-file", filepath.Join(d.dir, "kek.json")}
+	do(0, "MACs were not checked", "events", "verify")
+	if out := do(0, "events of", append([]string{"events", "verify"}, own...)...); strings.Contains(out, "not checked") {
+		t.Errorf("with the key:\n%s", out)
+	}
 	file := filepath.Join(t.TempDir(), "log.jsonl.zst")
 	do(0, "events", "events", "export", "--file", file)
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 || info.Size() == 0 {
 		t.Errorf("the export: %v, %v", info, err)
 	}
 	do(0, "link.enabled", "link", "enable", "google") // the log is longer than the file now
-	do(4, "import into an empty one", "events", "import", file)
+	do(2, "give --kek-file", "events", "import", file)
+	do(4, "import into an empty one", append([]string{"events", "import", file}, own...)...)
 	alone := filepath.Join(t.TempDir(), "link.jsonl")
 	do(0, "events", "events", "export", "--link", "google", "--file", alone)
 
-	d.migrate("moved")
-	do(2, "export of one link", "events", "import", alone, "--namespace", "moved")
-	do(0, "events", "events", "import", file, "--namespace", "moved")
-	do(0, "0 events", "events", "import", file, "--namespace", "moved")
-	do(0, "events of", "events", "verify", "--namespace", "moved")
+	its := []string{"events", "--kek-file", d.migrate("moved"), "--namespace", "moved"}
+	do(2, "export of one link", append(its, "import", alone)...)
+	do(0, "events", append(its, "import", file)...)
+	do(0, "0 events", append(its, "import", file)...)
+	do(0, "events of", append(its, "verify")...)
+	do(0, "in use within a minute", append(its, "rotate-key")...)
+	do(4, "retire that after", append(its, "rotate-key", "--retire")...)
+	do(0, "events of", append(its, "verify")...)
+	do(5, "does not open them", append([]string{"events", "verify", "--namespace", "moved"}, own...)...)
 	moved := strings.Split(strings.TrimSpace(do(0, "", "events", "ls", "--namespace", "moved", "--type", "outlink.link.")), "\n")
 	if len(moved) != 5 {
 		t.Errorf("the moved log has %d events of links:\n%s", len(moved), strings.Join(moved, "\n"))
@@ -111,14 +120,19 @@ func TestHistory(t *testing.T) {
 		t.Fatal(err)
 	}
 	do(1, "its hash is not that of its content", "events", "verify", "--namespace", "moved")
+	do(1, "no message authentication code (MAC)", append(its, "verify")...)
+	if out := do(0, "link.disabled", append(its, "ls")...); strings.Contains(out, "link.enabled") {
+		t.Errorf("a foreign message is listed:\n%s", out)
+	}
 	d.interrupt()
 }
 
-// migrate declares another namespace's streams.
-func (d *dev) migrate(namespace string) {
+// migrate declares another namespace's streams, and returns its key encryption key.
+func (d *dev) migrate(namespace string) string {
 	d.t.Helper()
 	dir := d.t.TempDir()
 	if out, code := d.cli("migrate", "--namespace", namespace, "--database", "sqlite:"+filepath.Join(dir, "read.db"), "--kek-file", filepath.Join(dir, "kek.json")); code != 0 {
 		d.t.Fatalf("migrate: exit %d\n%s", code, out)
 	}
+	return filepath.Join(dir, "kek.json")
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"strconv"
 	"strings"
@@ -28,6 +27,7 @@ import (
 func (a *app) projectionCommands() *cobra.Command {
 	c := &cobra.Command{Use: "projection", Short: "The read model"}
 	c.AddCommand(a.projectionStatus(), a.projectionList(), a.projectionRebuild(), a.projectionVerify(), a.projectionSwitch(), a.projectionDrop())
+	a.guarded(c)
 	return c
 }
 
@@ -77,8 +77,11 @@ func (a *app) keeping(c *cobra.Command, f func(ctx context.Context, k readmodel.
 		if err != nil {
 			return err
 		}
-		quiet := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelError}))
-		return f(cmd.Context(), readmodel.Keeper{Feed: eventlog.Feed{JS: js, Namespace: bus.Namespace(a.namespace)}, Store: store, Log: quiet})
+		guard, err := a.guard(cmd.Context(), js)
+		if err != nil {
+			return err
+		}
+		return f(cmd.Context(), readmodel.Keeper{Feed: eventlog.Feed{JS: js, Namespace: bus.Namespace(a.namespace), Guard: guard}, Store: store, Log: a.quiet()})
 	}
 	return c
 }

@@ -32,6 +32,7 @@ type app struct {
 	namespace string
 	output    string
 	actor     string
+	kek       string
 	timeout   time.Duration
 }
 

@@ -24,6 +24,7 @@ const (
 	LinkDegraded            Kind = "link_degraded"            // a link's configuration, or its provider, is in trouble
 	LinkRecovered           Kind = "link_recovered"           // it no longer is
 	ProjectionStopped       Kind = "projection_stopped"       // a read model stopped at an event that it cannot fold
+	ForeignMessage          Kind = "foreign_message"          // a message in the log of events is none of the nodes'; it is ignored
 )
 
 // Notice is something that a person should know, in words that hold no secret.

@@ -202,6 +202,9 @@ var EventHeaders = map[string]string{
 	"Outlink-Hash":          "of this event and those before it",
 	"Outlink-State":         "the state after it: Outlink's own, not a contract",
 	"Outlink-State-Version": "of that state",
+	"Outlink-After":         "sequence of the message before it on its subject; 0: none",
+	"Outlink-MAC-Key":       "id of the key that the MAC is made with",
+	"Outlink-MAC":           "HMAC-SHA-256 (RFC 2104), in base64, over subject, body and these headers: only nodes can make and check it",
 }
 
 func eventHeaders() schema {

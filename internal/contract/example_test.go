@@ -100,6 +100,7 @@ var noticeExamples = map[notice.Kind]notice.Notice{
 	notice.LinkDegraded:            {Reason: string(link.ClientRejected), ProviderCode: "invalid_client"},
 	notice.LinkRecovered:           {},
 	notice.ProjectionStopped:       {Projection: "links", Reason: "projection links stopped before sequence 9 (outlink.link.painted.v1): unknown event type"},
+	notice.ForeignMessage:          {Reason: "it has no message authentication code (MAC)"},
 }
 
 func some[T any](v T) *T { return &v }

@@ -46,7 +46,11 @@ func (f Feed) timed(ctx context.Context, stream jetstream.Stream, from, end uint
 		if err != nil {
 			return 0, time.Time{}, unavailable(err)
 		}
-		if at, err := time.Parse(time.RFC3339Nano, get(m.Header, headerTime)); err == nil && m.Sequence < end {
+		foreign, err := f.Guard.foreign(ctx, raw(m))
+		if err != nil {
+			return 0, time.Time{}, err
+		}
+		if at, err := time.Parse(time.RFC3339Nano, get(m.Header, headerTime)); err == nil && foreign == "" && m.Sequence < end {
 			return m.Sequence, at, nil
 		}
 		from = m.Sequence + 1

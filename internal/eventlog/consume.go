@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"outlink/domain"
@@ -19,8 +20,22 @@ type Durable struct {
 	Stream string
 	Name   string
 	Batch  int
+	Guard  *Guard
 	Handle func(ctx context.Context, batch []domain.Record) error
-	Log    *slog.Logger
+
+	// Foreign is told of messages that are no events, each at least once; nil:
+	// they are only passed over.
+	Foreign func(ctx context.Context, f Foreign) error
+	Log     *slog.Logger
+}
+
+// Foreign is a message in the log that none of the namespace's nodes wrote.
+type Foreign struct {
+	Link     uuid.UUID // of its subject, as far as that names one
+	Grant    uuid.UUID
+	Sequence uint64
+	At       time.Time // when the stream took it
+	Reason   string
 }
 
 // Run consumes until the context ends. A batch that fails is tried again after
@@ -74,15 +89,34 @@ func collect(b jetstream.MessageBatch) []jetstream.Msg {
 	return all
 }
 
+// read reads a message, and tells of it if it is foreign.
+func (d Durable) read(ctx context.Context, delivery jetstream.Msg) (domain.Record, error) {
+	m, err := delivered(delivery)
+	if err != nil {
+		return domain.Record{}, err
+	}
+	reason, err := d.Guard.foreign(ctx, m)
+	if err == nil && reason == "" {
+		return parse(m)
+	}
+	if err == nil && d.Foreign != nil {
+		meta, _ := delivery.Metadata() // it was read before
+		f := Foreign{Sequence: m.sequence, At: meta.Timestamp, Reason: reason}
+		f.Link, f.Grant, _ = aggregate(m.subject)
+		err = d.Foreign(ctx, f)
+	}
+	return domain.Record{Sequence: m.sequence, Foreign: reason}, err
+}
+
 func (d Durable) work(ctx context.Context, messages []jetstream.Msg) error {
 	batch := make([]domain.Record, 0, len(messages))
 	var err error
 	for _, m := range messages {
 		var r domain.Record
-		if r, err = Parse(m); err != nil {
+		if r, err = d.read(ctx, m); err != nil {
 			break
 		}
-		if !ofName(r) {
+		if r.Foreign == "" && !ofName(r) {
 			batch = append(batch, r)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // The headers of an event: CloudEvents 1.0 in binary mode, its extension
-// attributes, W3C trace context, and the folded state.
+// attributes, W3C trace context, the folded state, and what authenticates it all.
 const (
 	headerID           = "ce-id"
 	headerType         = "ce-type"
@@ -32,6 +32,9 @@ const (
 	headerHash         = "Outlink-Hash"
 	headerState        = "Outlink-State"
 	headerStateVersion = "Outlink-State-Version"
+	headerAfter        = "Outlink-After"
+	headerMACKey       = "Outlink-MAC-Key"
+	headerMAC          = "Outlink-MAC"
 )
 
 // envelope is what travels around an event's data.
@@ -78,9 +81,10 @@ func current(h nats.Header, stateVersion int) bool {
 
 // parse reads a message of the log. A message that is not an event of ours is
 // an error: whoever folds past it would be silently wrong.
-func parse(subject string, sequence uint64, h nats.Header, data []byte) (domain.Record, error) {
+func parse(m message) (domain.Record, error) {
+	h := m.header
 	r := domain.Record{
-		Sequence: sequence, Type: get(h, headerType), Actor: get(h, headerActor), Data: data,
+		Sequence: m.sequence, Type: get(h, headerType), Actor: get(h, headerActor), Data: m.data,
 		Correlation: get(h, headerCorrelation), Causation: get(h, headerCausation),
 		Traceparent: get(h, headerTraceparent), Hash: get(h, headerHash),
 	}
@@ -88,10 +92,10 @@ func parse(subject string, sequence uint64, h nats.Header, data []byte) (domain.
 	r.ID, errs[0] = uuid.Parse(get(h, headerID))
 	r.Time, errs[1] = time.Parse(time.RFC3339Nano, get(h, headerTime))
 	r.Version, errs[2] = strconv.ParseUint(get(h, headerVersion), 10, 64)
-	r.Link, r.Grant, errs[3] = aggregate(subject)
+	r.Link, r.Grant, errs[3] = aggregate(m.subject)
 	for _, err := range errs {
 		if err != nil {
-			return r, &domain.UnreadableError{Sequence: sequence, Subject: subject, Type: r.Type, Err: err}
+			return r, &domain.UnreadableError{Sequence: m.sequence, Subject: m.subject, Type: r.Type, Err: err}
 		}
 	}
 	if state := get(h, headerState); state != "" {

@@ -24,12 +24,14 @@ const (
 type Feed struct {
 	JS        jetstream.JetStream
 	Namespace bus.Namespace
+	Guard     *Guard // nil: foreign messages are not told from events
 }
 
 // Follow delivers every event after a sequence, in batches of what is there:
 // under load up to 2,000 events or 1 MiB, at rest each event at once. It returns
 // the first error of handle, the context's, or a *[domain.UnreadableError] for a
-// message that is no event, after all events before it were handed over.
+// message that is no event, after all events before it were handed over. Of a
+// foreign message the guard leaves its place alone, see [domain.Record.Foreign].
 func (f Feed) Follow(ctx context.Context, after uint64, handle func(context.Context, []domain.Record) error) error {
 	return f.FollowSubjects(ctx, nil, after, handle)
 }
@@ -74,8 +76,8 @@ func (f Feed) FollowSubjects(ctx context.Context, subjects []string, after uint6
 		consuming.Stop()
 		<-consuming.Closed()
 	}()
-	for {
-		batch, unread := next(ctx, messages)
+	for trail := f.Guard.trail(after); ; {
+		batch, unread := trail.next(ctx, messages)
 		if len(batch) > 0 {
 			if err := handle(ctx, batch); err != nil {
 				return err
@@ -89,7 +91,7 @@ func (f Feed) FollowSubjects(ctx context.Context, subjects []string, after uint6
 
 // next waits for a message and takes along what else is there, up to a message
 // that can't be read: what was before it comes with the error.
-func next(ctx context.Context, messages <-chan jetstream.Msg) ([]domain.Record, error) {
+func (t *trail) next(ctx context.Context, messages <-chan jetstream.Msg) ([]domain.Record, error) {
 	var batch []domain.Record
 	size := 0
 	for len(batch) < batchEvents && size < batchBytes {
@@ -107,7 +109,7 @@ func next(ctx context.Context, messages <-chan jetstream.Msg) ([]domain.Record, 
 				return batch, nil
 			}
 		}
-		r, err := Parse(m)
+		r, err := t.read(ctx, m)
 		if err != nil {
 			return batch, err
 		}
@@ -116,13 +118,26 @@ func next(ctx context.Context, messages <-chan jetstream.Msg) ([]domain.Record, 
 	return batch, nil
 }
 
-// Parse reads an event that a consumer of EVENTS delivered.
-func Parse(m jetstream.Msg) (domain.Record, error) {
+// delivered is a message that a consumer of EVENTS delivered.
+func delivered(m jetstream.Msg) (message, error) {
 	meta, err := m.Metadata()
 	if err != nil {
-		return domain.Record{}, fmt.Errorf("message on %s has no place in a stream: %w", m.Subject(), err)
+		return message{}, fmt.Errorf("message on %s has no place in a stream: %w", m.Subject(), err)
 	}
-	return parse(m.Subject(), meta.Sequence.Stream, m.Headers(), m.Data())
+	return message{m.Subject(), meta.Sequence.Stream, m.Headers(), m.Data()}, nil
+}
+
+// read reads the trail's next message.
+func (t *trail) read(ctx context.Context, delivery jetstream.Msg) (domain.Record, error) {
+	m, err := delivered(delivery)
+	if err != nil {
+		return domain.Record{}, err
+	}
+	reason, err := t.foreign(ctx, m)
+	if err != nil || reason != "" {
+		return domain.Record{Sequence: m.sequence, Foreign: reason}, err
+	}
+	return parse(m)
 }
 
 // Head is the sequence of the log's last event.
@@ -137,7 +152,7 @@ func (f Feed) Head(ctx context.Context) (uint64, error) {
 // History delivers what is in the log on an aggregate's subject at the time of
 // the call, oldest first. It makes no consumer: nodes fold many short histories
 // at once, and a stream has a thousand consumers at most.
-func History(ctx context.Context, stream jetstream.Stream, subject string, handle func(domain.Record) error) error {
+func History(ctx context.Context, stream jetstream.Stream, guard *Guard, subject string, handle func(domain.Record) error) error {
 	last, err := stream.GetLastMsgForSubject(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil
@@ -145,19 +160,25 @@ func History(ctx context.Context, stream jetstream.Stream, subject string, handl
 	if err != nil {
 		return fmt.Errorf("read the history of %s: %w", subject, unavailable(err))
 	}
+	trail := guard.trail(0)
 	for sequence := uint64(0); sequence < last.Sequence; {
 		m, err := stream.GetMsg(ctx, sequence+1, jetstream.WithGetMsgSubject(subject))
 		if err != nil { // also of a replica that lags behind the one that knew the last
 			return fmt.Errorf("read the history of %s after %d: %w", subject, sequence, unavailable(err))
 		}
-		r, err := parse(m.Subject, m.Sequence, m.Header, m.Data)
+		sequence = m.Sequence
+		if foreign, err := trail.foreign(ctx, raw(m)); err != nil {
+			return err
+		} else if foreign != "" {
+			continue
+		}
+		r, err := parse(raw(m))
 		if err != nil {
 			return err
 		}
 		if err := handle(r); err != nil {
 			return err
 		}
-		sequence = m.Sequence
 	}
 	return nil
 }
@@ -211,7 +232,7 @@ var ErrStop = errors.New("stop")
 
 // Each hands over the events after a sequence, of some subjects or of all links
 // and grants, one by one up to a sequence; it holds none of them. The last must
-// be one of these events.
+// be one of these events, or a foreign message, which is not handed over.
 func (f Feed) Each(ctx context.Context, subjects []string, after, last uint64, handle func(domain.Record) error) error {
 	if last <= after {
 		return nil
@@ -221,8 +242,10 @@ func (f Feed) Each(ctx context.Context, subjects []string, after, last uint64, h
 			if r.Sequence > last {
 				return ErrStop
 			}
-			if err := handle(r); err != nil {
-				return err
+			if r.Foreign == "" {
+				if err := handle(r); err != nil {
+					return err
+				}
 			}
 			if r.Sequence == last {
 				return ErrStop

@@ -4,14 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
-	"github.com/google/uuid"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"outlink/commands"
-	"outlink/domain"
 )
 
 // State is the size and the ends of the log, names included.
@@ -54,20 +48,4 @@ func (f Feed) last(ctx context.Context, subjects []string) (uint64, error) {
 // LastOf is the sequence of the last event on any of the subjects; 0: none.
 func (f Feed) LastOf(ctx context.Context, subjects []string) (uint64, error) {
 	return f.last(ctx, subjects)
-}
-
-// Restore appends an event as it once was, without the state beside it.
-func (f Feed) Restore(r domain.Record) (jetstream.PubAckFuture, error) {
-	subject := f.Namespace.LinkEvents(r.Link)
-	switch {
-	case r.OfGrant():
-		subject = f.Namespace.GrantEvents(r.Link, r.Grant)
-	case strings.HasPrefix(r.Type, "outlink.name."):
-		subject = f.Namespace.NameEvents(r.Link)
-	}
-	causation, _ := uuid.Parse(r.Causation)
-	return f.JS.PublishMsgAsync(&nats.Msg{Subject: subject, Data: r.Data, Header: envelope{
-		id: r.ID, typ: r.Type, source: string(f.Namespace), subject: domain.Key{Link: r.Link, Grant: r.Grant}.String(), version: r.Version, hash: r.Hash,
-		meta: commands.Meta{CommandID: causation, Actor: r.Actor, Correlation: r.Correlation, Traceparent: r.Traceparent, Time: r.Time},
-	}.header()}, jetstream.WithMsgID(r.ID.String()))
 }

@@ -26,14 +26,16 @@ import (
 type Log[S, E any] struct {
 	JS           jetstream.JetStream
 	Stream       jetstream.Stream // EVENTS
-	Source       string           // CloudEvents source: the namespace
+	Guard        *Guard
+	Source       string // CloudEvents source: the namespace
 	Subject      func(domain.Key) string
 	Kinds        domain.Kinds[E]
 	Evolve       func(S, E) S
 	StateVersion int
 }
 
-// Load returns an aggregate as its last event left it.
+// Load returns an aggregate as its last event left it. A foreign message behind
+// that changes nothing but the place of the next event.
 func (l Log[S, E]) Load(ctx context.Context, key domain.Key) (commands.Loaded[S], error) {
 	msg, err := l.Stream.GetLastMsgForSubject(ctx, l.Subject(key))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -42,11 +44,22 @@ func (l Log[S, E]) Load(ctx context.Context, key domain.Key) (commands.Loaded[S]
 	if err != nil {
 		return commands.Loaded[S]{}, fmt.Errorf("load %s: %w", l.Subject(key), unavailable(err))
 	}
-	return l.loaded(ctx, key, msg)
+	event, err := l.Guard.lastGenuine(ctx, msg)
+	if err != nil {
+		return commands.Loaded[S]{}, err
+	}
+	var at commands.Loaded[S]
+	if event != nil {
+		at, err = l.loaded(ctx, key, event)
+	}
+	if event != msg {
+		at.Foreign = msg.Sequence
+	}
+	return at, err
 }
 
 func (l Log[S, E]) loaded(ctx context.Context, key domain.Key, msg *jetstream.RawStreamMsg) (commands.Loaded[S], error) {
-	r, err := parse(msg.Subject, msg.Sequence, msg.Header, msg.Data)
+	r, err := parse(raw(msg))
 	if err != nil {
 		return commands.Loaded[S]{}, err
 	}
@@ -64,7 +77,7 @@ func (l Log[S, E]) loaded(ctx context.Context, key domain.Key, msg *jetstream.Ra
 // fold reads the whole history: the slow way, for a state of another version.
 func (l Log[S, E]) fold(ctx context.Context, key domain.Key) (S, error) {
 	var s S
-	err := History(ctx, l.Stream, l.Subject(key), func(r domain.Record) error {
+	err := History(ctx, l.Stream, l.Guard, l.Subject(key), func(r domain.Record) error {
 		e, err := l.Kinds.Decode(r.Type, r.Data)
 		if err != nil {
 			return fmt.Errorf("event %d: %w", r.Sequence, err)
@@ -83,14 +96,18 @@ func (l Log[S, E]) Append(ctx context.Context, key domain.Key, after commands.Lo
 	id := uuid.Must(uuid.NewV7())
 	next := commands.Loaded[S]{State: l.Evolve(after.State, e), Version: after.Version + 1, Event: id, Causation: m.CommandID.String()}
 	msg, err := l.message(key, &next, after.Hash, e, m)
+	if err == nil {
+		err = l.Guard.seal(ctx, msg, after.End())
+	}
 	if err != nil {
 		return next, err
 	}
 	for {
 		ack, err := l.JS.PublishMsg(ctx, msg, jetstream.WithMsgID(id.String()),
-			jetstream.WithExpectLastSequencePerSubject(after.Sequence), jetstream.WithRetryAttempts(0))
+			jetstream.WithExpectLastSequencePerSubject(after.End()), jetstream.WithRetryAttempts(0))
 		if err == nil {
 			next.Sequence = ack.Sequence
+			l.Guard.know(ack.Sequence)
 			return next, nil
 		}
 		seq, last, readErr := l.last(ctx, key)
@@ -98,13 +115,13 @@ func (l Log[S, E]) Append(ctx context.Context, key domain.Key, after commands.Lo
 		case readErr == nil && last == id.String():
 			next.Sequence = seq
 			return next, nil
-		case bus.IsStale(err), readErr == nil && seq != after.Sequence:
+		case bus.IsStale(err), readErr == nil && seq != after.End():
 			return next, commands.ErrOvertaken
 		case ctx.Err() != nil:
 			return next, fmt.Errorf("append to %s: %w", msg.Subject, unavailable(err))
 		}
 		// Unknown whether it lands: the same message again is safe, because only
-		// one of the two can follow after.Sequence.
+		// one of the two can follow after.End.
 		select {
 		case <-ctx.Done():
 		case <-time.After(100 * time.Millisecond):

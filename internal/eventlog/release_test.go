@@ -44,7 +44,7 @@ func TestReadersLeaveNothingBehind(t *testing.T) {
 			_, err := n.Feed.At(ctx, time.Now().Add(-time.Hour))
 			return err
 		},
-		"history": func(ctx context.Context, _ func()) error { return eventlog.History(ctx, stream, subject, nothing) },
+		"history": func(ctx context.Context, _ func()) error { return eventlog.History(ctx, stream, nil, subject, nothing) },
 		"error": func(ctx context.Context, _ func()) error {
 			return n.Feed.Follow(ctx, 0, func(context.Context, []domain.Record) error { return stop })
 		},

@@ -39,7 +39,8 @@ type CloudEvent struct {
 }
 
 // Export writes the events of some subjects, or all, as JSON Lines in the order
-// of the log, and returns how many.
+// of the log, and returns how many. What the feed's guard finds foreign is left
+// out; MACs are for places in one log, and not exported.
 func Export(ctx context.Context, feed eventlog.Feed, subjects []string, w io.Writer) (int, error) {
 	if len(subjects) == 0 {
 		subjects = []string{feed.Namespace.AllEvents()}
@@ -53,10 +54,13 @@ func Export(ctx context.Context, feed eventlog.Feed, subjects []string, w io.Wri
 	lines.SetEscapeHTML(false)
 	err = feed.FollowSubjects(ctx, subjects, 0, func(_ context.Context, batch []domain.Record) error {
 		for _, r := range batch {
-			if err := lines.Encode(cloudEvent(string(feed.Namespace), r)); err != nil {
-				return err
+			if r.Foreign == "" {
+				if err := lines.Encode(cloudEvent(string(feed.Namespace), r)); err != nil {
+					return err
+				}
+				count++
 			}
-			if count++; r.Sequence >= last {
+			if r.Sequence >= last {
 				return done
 			}
 		}
@@ -79,7 +83,8 @@ func cloudEvent(namespace string, r domain.Record) CloudEvent {
 // Import appends an export to an empty log, with its ids, times and hashes, or
 // goes on with an import that was interrupted: to a log that is the beginning of
 // the file. The whole file is checked first, so that nothing is written of a bad
-// one. The states beside the events are not part of an export: each aggregate's
+// one; then its events get MACs of this namespace. Whoever imports a file vouches
+// for it: the hashes in it are made without a key. The states beside the events are not part of an export: each aggregate's
 // is folded when it is first loaded.
 func Import(ctx context.Context, feed eventlog.Feed, open func() (io.ReadCloser, error)) (int, error) {
 	v, names, links := newVerifier(), 0, 0
@@ -138,13 +143,17 @@ func restore(ctx context.Context, feed eventlog.Feed, open func() (io.ReadCloser
 	if at < len(have) {
 		return 0, other
 	}
+	to, err := feed.Restorer(ctx)
+	if err != nil {
+		return 0, err
+	}
 	at = 0
 	var pending []jetstream.PubAckFuture
-	err := each(open, func(r domain.Record) error {
+	err = each(open, func(r domain.Record) error {
 		if at++; at <= len(have) {
 			return nil
 		}
-		ack, err := feed.Restore(r)
+		ack, err := to.Append(ctx, r)
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
 
 	"outlink/commands"
 	"outlink/domain"
@@ -68,6 +69,49 @@ func TestImport(t *testing.T) {
 	}
 	if _, err := imported(t, n, exported(t)); domain.CodeOf(err) != domain.FailedPrecondition {
 		t.Errorf("into a log of other events: %v", err)
+	}
+}
+
+// An export has no foreign messages. Imported events have MACs of their new places,
+// also those that follow a foreign message, which an interrupted import may meet.
+func TestMoveAmongForeignMessages(t *testing.T) {
+	from := testenv.NATS(t)
+	n := testenv.Node(t, from, t.TempDir(), "n")
+	key := appended(t, n, created("a"), link.Disabled{Reason: "test"})
+	publish(t, from.URL(), forged(t, n, key, link.Enabled{}))
+	publish(t, from.URL(), &nats.Msg{Subject: n.Namespace.LinkEvents(key.Link), Data: []byte("junk")})
+	var file bytes.Buffer
+	if count, err := history.Export(t.Context(), n.Feed, nil, &file); err != nil || count != 2 {
+		t.Fatalf("exported %d events, %v", count, err)
+	}
+	lines := strings.SplitAfter(exported(t), "\n")
+	n = testenv.Node(t, testenv.NATS(t), t.TempDir(), "n")
+	if count, err := imported(t, n, strings.Join(lines, "")); err != nil || count != 4 {
+		t.Fatalf("at once: %d events, %v", count, err)
+	}
+	if report, err := history.Verify(t.Context(), n.Feed, nil); err != nil || report.Events != 4 || len(report.Problems) > 0 {
+		t.Errorf("at once: %+v, %v", report, err)
+	}
+	to := testenv.NATS(t)
+	n = testenv.Node(t, to, t.TempDir(), "n")
+	if count, err := imported(t, n, strings.Join(lines[:2], "")); err != nil || count != 2 {
+		t.Fatalf("the first part: %d events, %v", count, err)
+	}
+	moved, err := n.Feed.Range(t.Context(), nil, 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish(t, to.URL(), &nats.Msg{Subject: n.Namespace.LinkEvents(moved[0].Link), Data: []byte("junk")})
+	if count, err := imported(t, n, strings.Join(lines, "")); err != nil || count != 2 {
+		t.Fatalf("the rest: %d events, %v", count, err)
+	}
+	report, err := history.Verify(t.Context(), n.Feed, nil)
+	if err != nil || report.Events != 4 || len(report.Problems) != 1 || report.Problems[0].Sequence != 3 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	at, err := n.Commands.Links.Load(t.Context(), domain.Key{Link: moved[0].Link})
+	if err != nil || at.Version != 2 || !at.State.Paused {
+		t.Errorf("loaded %+v, %v", at, err)
 	}
 }
 

@@ -68,7 +68,8 @@ type aggregate struct {
 // Verify reads the whole log, and checks that no event is missing, that each can
 // be decoded and fits its schema, that the state beside it is what its history
 // makes, and that the chain of hashes of each aggregate is whole: a change, a gap
-// or an insertion shows. It holds the states of all aggregates.
+// or an insertion shows. With a guard in the feed it checks the MACs too. It
+// holds the states of all aggregates.
 func Verify(ctx context.Context, feed eventlog.Feed, progress func(sequence uint64)) (Report, error) {
 	v := newVerifier()
 	state, err := feed.State(ctx)
@@ -97,7 +98,11 @@ func (v *verifier) read(ctx context.Context, feed eventlog.Feed, last uint64, pr
 	done := errors.New("done")
 	err := feed.FollowSubjects(ctx, []string{feed.Namespace.AllEvents()}, v.Head, func(_ context.Context, batch []domain.Record) error {
 		for _, r := range batch {
-			v.look(r)
+			if r.Foreign != "" {
+				v.foreign(r)
+			} else {
+				v.look(r)
+			}
 			if r.Sequence >= last {
 				return done
 			}
@@ -125,6 +130,12 @@ func (v *verifier) add(p Problem) {
 	if len(v.Problems) < problemsAtMost {
 		v.Problems = append(v.Problems, p)
 	}
+}
+
+// foreign notes a message that readers ignore. It is no link of a chain.
+func (v *verifier) foreign(r domain.Record) {
+	v.Head = r.Sequence
+	v.add(Problem{Sequence: r.Sequence, Problem: "it is no event of this installation, and ignored: " + r.Foreign})
 }
 
 func (v *verifier) look(r domain.Record) {

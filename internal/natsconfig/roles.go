@@ -49,7 +49,8 @@ func kv(bucket string) string { return "KV_" + bucket }
 func (s subjects) lookup() []string {
 	return slices.Concat(
 		api("STREAM.INFO", s.Events(), s.Timers(), kv(s.Outcomes()), kv(s.Keys()), kv(s.Vault()), kv(s.Readers())),
-		api("DIRECT.GET", kv(s.Keys())+".$KV."+s.Keys()+".namespace.curve"), api("STREAM.MSG.GET", kv(s.Keys())),
+		api("DIRECT.GET", kv(s.Keys())+".$KV."+s.Keys()+".namespace.curve", kv(s.Keys())+".$KV."+s.Keys()+".namespace.mac"),
+		api("STREAM.MSG.GET", kv(s.Keys())),
 	)
 }
 

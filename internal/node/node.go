@@ -50,6 +50,7 @@ type Node struct {
 	nc       *nats.Conn
 	js       jetstream.JetStream
 	events   jetstream.Stream
+	guard    *eventlog.Guard
 	timers   jetstream.Stream
 	outcomes jetstream.KeyValue
 	store    Store
@@ -194,7 +195,27 @@ func (n *Node) openVault(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.Vault, err = vault.Open(ctx, kek, keys, boxes, string(n.Namespace))
+	if n.Vault, err = vault.Open(ctx, kek, keys, boxes, string(n.Namespace)); err != nil {
+		return err
+	}
+	return n.openGuard(ctx, vault.NewEventKeys(kek, keys, string(n.Namespace)))
+}
+
+// openGuard takes the keys that authenticate events. A node without would take
+// for events what anybody wrote, and nobody would take what it writes.
+func (n *Node) openGuard(ctx context.Context, keys *vault.EventKeys) error {
+	if n.Migrate {
+		head, err := n.Feed.Head(ctx)
+		if err != nil {
+			return err
+		}
+		if err := keys.Create(ctx, head); err != nil {
+			return err
+		}
+	}
+	n.guard = &eventlog.Guard{Stream: n.events, Keys: keys.Keys, Log: n.Log}
+	n.Feed.Guard = n.guard
+	_, err := keys.Keys(ctx)
 	return err
 }
 
@@ -215,15 +236,15 @@ func (n *Node) openCommands(context.Context) error {
 	n.oauth = oauth.New(oauth.Options{AllowedPrefixes: n.AllowedPrefixes, Loopback: n.Dev})
 	n.Commands = &commands.Service{
 		Links: eventlog.Log[link.State, link.Event]{
-			JS: n.js, Stream: n.events, Source: string(ns), Kinds: link.Kinds, Evolve: link.Evolve, StateVersion: link.StateVersion,
+			JS: n.js, Stream: n.events, Guard: n.guard, Source: string(ns), Kinds: link.Kinds, Evolve: link.Evolve, StateVersion: link.StateVersion,
 			Subject: func(k domain.Key) string { return ns.LinkEvents(k.Link) },
 		},
 		Grants: eventlog.Log[grant.State, grant.Event]{
-			JS: n.js, Stream: n.events, Source: string(ns), Kinds: grant.Kinds, Evolve: grant.Evolve, StateVersion: grant.StateVersion,
+			JS: n.js, Stream: n.events, Guard: n.guard, Source: string(ns), Kinds: grant.Kinds, Evolve: grant.Evolve, StateVersion: grant.StateVersion,
 			Subject: func(k domain.Key) string { return ns.GrantEvents(k.Link, k.Grant) },
 		},
 		Names: eventlog.Log[name.State, name.Event]{
-			JS: n.js, Stream: n.events, Source: string(ns), Kinds: name.Kinds, Evolve: name.Evolve, StateVersion: name.StateVersion,
+			JS: n.js, Stream: n.events, Guard: n.guard, Source: string(ns), Kinds: name.Kinds, Evolve: name.Evolve, StateVersion: name.StateVersion,
 			Subject: func(k domain.Key) string { return ns.NameEvents(k.Link) },
 		},
 		Vault: n.Vault, Devices: n.Vault, Outcomes: eventlog.Outcomes{KV: n.outcomes}, Catalogue: providers,

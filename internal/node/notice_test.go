@@ -58,9 +58,13 @@ func TestNoticeReachesTheWebhook(t *testing.T) {
 func TestStoppedProjectionIsTold(t *testing.T) {
 	i := start(t)
 	id := i.createLink(newOP(t, 3600), "crm")
-	if _, err := i.node.Feed.Restore(domain.Record{
-		ID: uuid.New(), Type: "outlink.link.painted.v1", Time: time.Now(), Actor: "test", Link: id, Version: 2, Data: json.RawMessage(`{"colour":"hush"}`),
-	}); err != nil {
+	to, err := i.node.Feed.Restorer(t.Context())
+	if err == nil {
+		_, err = to.Append(t.Context(), domain.Record{
+			ID: uuid.New(), Type: "outlink.link.painted.v1", Time: time.Now(), Actor: "test", Link: id, Version: 2, Data: json.RawMessage(`{"colour":"hush"}`),
+		})
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	js, err := jetstream.New(i.nc)

@@ -35,7 +35,7 @@ import (
 func (n *Node) runTimers(ctx context.Context) error {
 	w := &timers.Worker{Grants: n.Commands.Grants, Schedules: n.Schedules()}
 	return eventlog.Durable{
-		JS: n.js, Stream: n.Namespace.Events(), Name: bus.TimersConsumer, Batch: 500, Handle: w.Handle, Log: n.Log,
+		JS: n.js, Stream: n.Namespace.Events(), Name: bus.TimersConsumer, Batch: 500, Guard: n.guard, Handle: w.Handle, Log: n.Log,
 	}.Run(ctx)
 }
 
@@ -59,12 +59,12 @@ func (n *Node) runErasure(ctx context.Context) error {
 	w := &erasure.Worker{
 		Commands: n.Commands, Endpoint: n.oauth, Vault: n.Vault, GrantsOf: n.grantsOf, Node: n.Name, Log: n.Log,
 	}
-	return n.eachEvent(ctx, bus.ErasureConsumer, w.Handle)
+	return n.eachEvent(bus.ErasureConsumer, w.Handle).Run(ctx)
 }
 
 func (n *Node) runWake(ctx context.Context) error {
 	w := &wake.Worker{Read: n.store, Wake: n.Schedules().Set, Now: n.Commands.Now, Spread: n.Commands.Spread}
-	return n.eachEvent(ctx, bus.WakeConsumer, w.Handle)
+	return n.eachEvent(bus.WakeConsumer, w.Handle).Run(ctx)
 }
 
 func (n *Node) notices(ctx context.Context) (*notify.Worker, error) {
@@ -97,7 +97,11 @@ func (n *Node) runNotices(ctx context.Context) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return n.eachEvent(ctx, bus.NoticesConsumer, w.Handle) })
+	events := n.eachEvent(bus.NoticesConsumer, w.Handle)
+	events.Foreign = func(ctx context.Context, f eventlog.Foreign) error {
+		return w.Foreign(ctx, notice.Notice{Link: f.Link, Grant: f.Grant, Reason: f.Reason, At: f.At.UTC(), Sequence: f.Sequence})
+	}
+	group.Go(func() error { return events.Run(ctx) })
 	group.Go(func() error {
 		tick := time.NewTicker(time.Minute)
 		defer tick.Stop()
@@ -144,9 +148,9 @@ func (n *Node) runWebhook(ctx context.Context) error {
 }
 
 // eachEvent hands the events of a durable consumer to a worker one by one.
-func (n *Node) eachEvent(ctx context.Context, consumer string, handle func(context.Context, domain.Record) error) error {
+func (n *Node) eachEvent(consumer string, handle func(context.Context, domain.Record) error) eventlog.Durable {
 	return eventlog.Durable{
-		JS: n.js, Stream: n.Namespace.Events(), Name: consumer, Batch: 50, Log: n.Log,
+		JS: n.js, Stream: n.Namespace.Events(), Name: consumer, Batch: 50, Guard: n.guard, Log: n.Log,
 		Handle: func(ctx context.Context, batch []domain.Record) error {
 			for _, r := range batch {
 				if err := handle(ctx, r); err != nil {
@@ -155,10 +159,11 @@ func (n *Node) eachEvent(ctx context.Context, consumer string, handle func(conte
 			}
 			return nil
 		},
-	}.Run(ctx)
+	}
 }
 
-// grantsOf lists the grants that a link ever had, by their subjects in the log.
+// grantsOf lists the grants that a link ever had, by their subjects in the log. A
+// foreign message may be alone on one: then there is no grant.
 func (n *Node) grantsOf(ctx context.Context, id uuid.UUID) ([]domain.Key, error) {
 	info, err := n.events.Info(ctx, jetstream.WithSubjectFilter(n.Namespace.GrantsOf(id)))
 	if err != nil {
@@ -166,13 +171,28 @@ func (n *Node) grantsOf(ctx context.Context, id uuid.UUID) ([]domain.Key, error)
 	}
 	var keys []domain.Key
 	for subject := range info.State.Subjects {
-		grantID, err := uuid.Parse(subject[strings.LastIndexByte(subject, '.')+1:])
+		key, err := n.grantIn(ctx, id, subject)
 		if err != nil {
 			return nil, err
 		}
-		keys = append(keys, domain.Key{Link: id, Grant: grantID})
+		if key.Grant != uuid.Nil {
+			keys = append(keys, key)
+		}
 	}
 	return keys, nil
+}
+
+func (n *Node) grantIn(ctx context.Context, link uuid.UUID, subject string) (domain.Key, error) {
+	id, err := uuid.Parse(subject[strings.LastIndexByte(subject, '.')+1:])
+	if err != nil {
+		return domain.Key{}, nil //nolint:nilerr // no event is on such a subject
+	}
+	key := domain.Key{Link: link, Grant: id}
+	at, err := n.Commands.Grants.Load(ctx, key)
+	if err != nil || at.Version == 0 {
+		return domain.Key{}, err
+	}
+	return key, nil
 }
 
 func (n *Node) runRefresh(ctx context.Context) error {

@@ -26,6 +26,10 @@ import (
 // until the context ends or there are thirty thousand, and counts them.
 func writing(ctx context.Context, feed eventlog.Feed) (n int, err error) {
 	l, r := new(storetest.Log), rand.New(rand.NewPCG(1, 2))
+	to, err := feed.Restorer(ctx)
+	if err != nil {
+		return 0, err
+	}
 	for ctx.Err() == nil && n < 30_000 {
 		name := fmt.Sprintf("link%d", r.IntN(50))
 		subject := fmt.Sprintf("s%d", r.IntN(20))
@@ -41,7 +45,7 @@ func writing(ctx context.Context, feed eventlog.Feed) (n int, err error) {
 		default:
 			l.Grant(name+"/"+subject, grant.TokenIssued{Subject: subject, ExpiresAt: storetest.Noon.Add(time.Duration(r.IntN(7200)) * time.Second)})
 		}
-		if _, err := feed.Restore(l.Records[n]); err != nil {
+		if _, err := to.Append(context.WithoutCancel(ctx), l.Records[n]); err != nil {
 			return n, err
 		}
 		if n++; n%200 == 0 {

@@ -147,7 +147,7 @@ type held struct {
 	state      grant.State
 	credential commands.Credential
 	version    uint64
-	sequence   uint64
+	end        uint64 // up to where the log was read
 }
 
 // load reads a grant whose link is usable.
@@ -160,13 +160,13 @@ func (s *Server) load(ctx context.Context, key domain.Key) (held, error) {
 	if err := l.State.Usable(key.Link); err != nil {
 		return held{}, err
 	}
-	s.Cache.usable(key.Link, l.Sequence, now)
+	s.Cache.usable(key.Link, l.End(), now)
 	return s.grant(ctx, key)
 }
 
 func (s *Server) grant(ctx context.Context, key domain.Key) (held, error) {
 	at, credential, err := s.Commands.Complete(ctx, key)
-	return held{at.State, credential, at.Version, at.Sequence}, err
+	return held{at.State, credential, at.Version, at.End()}, err
 }
 
 // leastGain is how much longer than the token that is there a new one must live
@@ -205,7 +205,7 @@ func (s *Server) serve(key domain.Key, g held) (Token, error) {
 		AccessToken: g.credential.AccessToken, TokenType: issued.TokenType, ExpiresAt: issued.ExpiresAt,
 		Scopes: issued.Scopes, Generation: issued.Generation,
 	}
-	s.Cache.Keep(key, t, issued, g.sequence, now)
+	s.Cache.Keep(key, t, issued, g.end, now)
 	return t, nil
 }
 

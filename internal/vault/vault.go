@@ -245,11 +245,15 @@ func (v *Vault) Forget(key domain.Key) {
 	delete(v.cache, key)
 }
 
-// aad is the associated data of a box: length-prefixed, so that no two lists of
-// values read the same.
 func (v *Vault) aad(purpose string, key domain.Key, field string, generation uint64) []byte {
+	return associatedData(v.namespace, purpose, key, field, generation)
+}
+
+// associatedData of a box is length-prefixed, so that no two lists of values read
+// the same.
+func associatedData(namespace, purpose string, key domain.Key, field string, generation uint64) []byte {
 	var b []byte
-	for _, part := range []string{"outlink v1", purpose, v.namespace, key.Link.String(), key.Grant.String(), field} {
+	for _, part := range []string{"outlink v1", purpose, namespace, key.Link.String(), key.Grant.String(), field} {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(part)))
 		b = append(b, part...)
 	}

@@ -42,8 +42,10 @@ type Windows interface {
 	All(ctx context.Context) ([]Topic, error)
 }
 
-// ofLinkItself reports whether the kind is about a link itself.
-func ofLinkItself(k notice.Kind) bool { return k == notice.LinkDegraded || k == notice.LinkRecovered }
+// ofLinkItself reports whether the kind is about a link itself, or about the log.
+func ofLinkItself(k notice.Kind) bool {
+	return k == notice.LinkDegraded || k == notice.LinkRecovered || k == notice.ForeignMessage
+}
 
 // most is how many notices of a kind are sent within a window; of grants, the
 // last of them says that the rest are counted.

@@ -1,0 +1,60 @@
+package eventlog
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+
+	"github.com/nats-io/nats.go"
+
+	"outlink/domain"
+)
+
+// Key makes and checks the message authentication codes (MAC) of events. Whoever
+// may write events holds it, and nobody else: who can check can also forge.
+type Key struct {
+	ID     string
+	Since  uint64 // the log's last message when the key was made
+	Until  uint64 // the last message that it counts for; 0: no end
+	Secret domain.Secret
+}
+
+// covered are the headers that the MAC is over, in this order, beside subject and
+// body: all that a reader goes by. What the server adds is not among them.
+var covered = [...]string{
+	headerID, headerType, headerSource, headerSpecVersion, headerSubject, headerTime, headerContentType, headerActor, headerCorrelation,
+	headerCausation, headerTraceparent, headerVersion, headerHash, headerState, headerStateVersion, headerAfter, headerMACKey,
+}
+
+// mac is the HMAC-SHA-256 (RFC 2104) of a message: over every member with its
+// length, so that no two messages read the same.
+func (k Key) mac(subject string, h nats.Header, body []byte) string {
+	const purpose = "outlink event v1"
+	b := make([]byte, 0, 1024+len(body)+len(get(h, headerState)))
+	add := func(member string) {
+		b = binary.BigEndian.AppendUint64(b, uint64(len(member)))
+		b = append(b, member...)
+	}
+	add(purpose)
+	add(subject)
+	for _, name := range covered {
+		add(get(h, name))
+	}
+	b = binary.BigEndian.AppendUint64(b, uint64(len(body)))
+	b = append(b, body...)
+	sum := hmac.New(sha256.New, []byte(k.Secret.Reveal()))
+	sum.Write(b)
+	return base64.RawStdEncoding.EncodeToString(sum.Sum(nil))
+}
+
+// seal authenticates a message that is to come right after the given one on its
+// subject.
+func (k Key) seal(m *nats.Msg, after string) {
+	m.Header[headerAfter], m.Header[headerMACKey] = []string{after}, []string{k.ID}
+	m.Header[headerMAC] = []string{k.mac(m.Subject, m.Header, m.Data)}
+}
+
+func (k Key) made(m message) bool {
+	return hmac.Equal([]byte(get(m.header, headerMAC)), []byte(k.mac(m.subject, m.header, m.data)))
+}
