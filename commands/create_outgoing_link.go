@@ -25,8 +25,9 @@ type Draft struct {
 	Issuer                string            `json:"issuer,omitempty"`
 	AuthStyle             link.AuthStyle    `json:"auth_style,omitempty"`
 	AuthorizationParams   map[string]string `json:"authorization_params,omitempty"`
-	Resources             []string          `json:"resources,omitempty"`   // RFC 8707
-	GrantTypes            []link.GrantType  `json:"grant_types,omitempty"` // default: authorization_code
+	Resources             []string          `json:"resources,omitempty"`                // RFC 8707
+	GrantTypes            []link.GrantType  `json:"grant_types,omitempty"`              // default: authorization_code
+	DPoP                  bool              `json:"dpop_bound_access_tokens,omitempty"` // tokens are bound to a key of the grant's own (RFC 9449)
 }
 
 // CreateOutgoingLink configures a link to a provider.
@@ -90,7 +91,7 @@ func (s *Service) configure(id uuid.UUID, d Draft, secretGiven bool) (link.Confi
 		AuthorizationEndpoint: d.AuthorizationEndpoint, TokenEndpoint: d.TokenEndpoint,
 		RevocationEndpoint: d.RevocationEndpoint, Issuer: d.Issuer,
 		AuthStyle: d.AuthStyle, AuthorizationParams: d.AuthorizationParams, Resources: d.Resources, GrantTypes: d.GrantTypes,
-		DeviceEndpoint: d.DeviceEndpoint, PushEndpoint: d.PushEndpoint,
+		DeviceEndpoint: d.DeviceEndpoint, PushEndpoint: d.PushEndpoint, DPoP: d.DPoP,
 	})
 	if err := p.Check(config, secretGiven, s.Policy); err != nil {
 		return link.Config{}, err

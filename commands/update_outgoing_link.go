@@ -26,8 +26,9 @@ type UpdateOutgoingLink struct {
 	Issuer                *string            `json:"issuer,omitempty"`
 	AuthStyle             *link.AuthStyle    `json:"auth_style,omitempty"`
 	AuthorizationParams   *map[string]string `json:"authorization_params,omitempty"`
-	Resources             *[]string          `json:"resources,omitempty"`   // what the tokens are for, as URIs (RFC 8707)
-	GrantTypes            []link.GrantType   `json:"grant_types,omitempty"` // how tokens are had; none: authorization_code
+	Resources             *[]string          `json:"resources,omitempty"`                // what the tokens are for, as URIs (RFC 8707)
+	GrantTypes            []link.GrantType   `json:"grant_types,omitempty"`              // how tokens are had; none: authorization_code
+	DPoP                  *bool              `json:"dpop_bound_access_tokens,omitempty"` // tokens are bound to a key of the grant's own (RFC 9449); counts for new authorizations
 }
 
 // UpdateOutgoingLink decides on the changed configuration as a whole. A changed
@@ -64,7 +65,7 @@ func (c UpdateOutgoingLink) apply(to link.Config) Draft {
 		AuthorizationEndpoint: to.AuthorizationEndpoint, TokenEndpoint: to.TokenEndpoint,
 		RevocationEndpoint: to.RevocationEndpoint, Issuer: to.Issuer,
 		AuthStyle: to.AuthStyle, AuthorizationParams: to.AuthorizationParams, Resources: to.Resources, GrantTypes: to.GrantTypes,
-		DeviceEndpoint: to.DeviceEndpoint, PushEndpoint: to.PushEndpoint,
+		DeviceEndpoint: to.DeviceEndpoint, PushEndpoint: to.PushEndpoint, DPoP: to.DPoP,
 	}
 	replace(&d.Name, c.Name)
 	replace(&d.ClientID, c.ClientID)
@@ -77,6 +78,7 @@ func (c UpdateOutgoingLink) apply(to link.Config) Draft {
 	replace(&d.AuthStyle, c.AuthStyle)
 	replace(&d.AuthorizationParams, c.AuthorizationParams)
 	replace(&d.Resources, c.Resources)
+	replace(&d.DPoP, c.DPoP)
 	if c.GrantTypes != nil {
 		d.GrantTypes = c.GrantTypes
 	}

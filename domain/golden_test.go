@@ -33,7 +33,7 @@ var (
 		RevocationEndpoint: "https://op.example/revoke", Issuer: "https://op.example", AuthStyle: link.Basic,
 		AuthorizationParams: map[string]string{"prompt": "consent"}, RedirectURL: "https://outlink.example/oauth/callback/x",
 		Resources: []string{"https://api.example"}, GrantTypes: []link.GrantType{link.AuthorizationCode, link.ClientCredentials},
-		DeviceEndpoint: "https://op.example/device", PushEndpoint: "https://op.example/par",
+		DeviceEndpoint: "https://op.example/device", PushEndpoint: "https://op.example/par", DPoP: true,
 	}
 
 	links = []link.Event{

@@ -120,6 +120,7 @@ func (a *app) linkCreate() *cobra.Command {
 	f.StringVar(&style, "auth-style", "", authStyleHelp)
 	f.StringSliceVar(&d.Resources, "resource", nil, "what the tokens are for, a URI (RFC 8707); may be repeated")
 	types = f.StringSlice("grant-type", nil, grantTypeHelp)
+	f.BoolVar(&d.DPoP, "dpop", false, dpopHelp)
 	f.StringVar(&d.Issuer, "issuer", "", "issuer that callbacks must name (RFC 9207)")
 	f.StringVar(&id, "id", "", "the link's id (UUID), when it was chosen before")
 	return c
@@ -209,7 +210,7 @@ func (a *app) showLink(v queries.LinkView) error {
 		[2]string{"authorization endpoint", v.AuthorizationEndpoint}, [2]string{"token endpoint", v.TokenEndpoint},
 		[2]string{"revocation endpoint", v.RevocationEndpoint}, [2]string{"issuer", v.Issuer}, [2]string{"auth style", string(v.AuthStyle)},
 		[2]string{"device authorization endpoint", v.DeviceEndpoint}, [2]string{"pushed authorization request endpoint", v.PushEndpoint},
-		[2]string{"grant types", strings.Trim(fmt.Sprint(v.GrantTypes), "[]")}, [2]string{"resources", strings.Join(v.Resources, " ")},
+		[2]string{"grant types", strings.Trim(fmt.Sprint(v.GrantTypes), "[]")}, [2]string{"resources", strings.Join(v.Resources, " ")}, [2]string{"dpop bound access tokens", yes(v.DPoP)},
 		[2]string{"redirect url", v.RedirectURL}, [2]string{"grants", fmt.Sprintf("%d healthy of %d", v.Grants.Healthy, v.Grants.Total)},
 		[2]string{"next expiry", when(v.NextExpiry)}, [2]string{"version", fmt.Sprint(v.Version)})
 }
@@ -230,6 +231,7 @@ func (a *app) linkUpdate() *cobra.Command {
 	push := f.String("push-endpoint", "", "new pushed authorization request endpoint")
 	device := f.String("device-endpoint", "", "new device authorization endpoint")
 	types := f.StringSlice("grant-type", nil, grantTypeHelp)
+	dpop := f.Bool("dpop", false, dpopHelp+"; counts for new authorizations")
 	resources := f.StringSlice("resource", nil, "what the tokens are for (RFC 8707); may be repeated")
 	f.Int64Var(&version, "expected-version", -1, "refuse if the link is at another version")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
@@ -245,6 +247,7 @@ func (a *app) linkUpdate() *cobra.Command {
 			given(f.Changed("auth-style"), &u.AuthStyle, link.AuthStyle(style))
 			given(f.Changed("push-endpoint"), &u.PushEndpoint, *push)
 			given(f.Changed("device-endpoint"), &u.DeviceEndpoint, *device)
+			given(f.Changed("dpop"), &u.DPoP, *dpop)
 			given(f.Changed("resource"), &u.Resources, *resources)
 			given(version >= 0, &u.ExpectedVersion, uint64(version))
 			u.GrantTypes = grantTypes(*types)

@@ -57,6 +57,8 @@ const authStyleHelp = "client authentication: basic, body, private_key_jwt, tls_
 
 const grantTypeHelp = "how its tokens are had: authorization_code, client_credentials or " + string(link.DeviceCode) + "; may be repeated"
 
+const dpopHelp = "bind tokens to a key of the grant's own (RFC 9449)"
+
 func grantTypes(names []string) []link.GrantType {
 	var types []link.GrantType
 	for _, n := range names {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"outlink/domain/answer"
 	"outlink/domain/link"
 )
 
@@ -349,6 +350,10 @@ func (s State) remembering(exchange uuid.UUID) []uuid.UUID {
 	all := append(slices.Clone(s.Exchanges), exchange)
 	return all[max(0, len(all)-remembered):]
 }
+
+// Bound reports whether the grant's tokens are bound to its key (RFC 9449). A
+// public client's refresh token is then as well, whatever the link says by now.
+func (s State) Bound() bool { return s.Credential != nil && s.Credential.TokenType == answer.DPoP }
 
 // Knows reports whether an exchange's token is in the history already.
 func (s State) Knows(exchange uuid.UUID) bool { return slices.Contains(s.Exchanges, exchange) }

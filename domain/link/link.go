@@ -94,6 +94,7 @@ type Config struct {
 	GrantTypes            []GrantType       `json:"grant_types,omitempty"`                           // none: authorization_code
 	DeviceEndpoint        string            `json:"device_authorization_endpoint,omitempty"`         // RFC 8628
 	PushEndpoint          string            `json:"pushed_authorization_request_endpoint,omitempty"` // RFC 9126; empty: requests go through the browser
+	DPoP                  bool              `json:"dpop_bound_access_tokens,omitempty"`              // tokens are bound to a key of the grant's own (RFC 9449)
 	RedirectURL           string            `json:"redirect_url"`
 }
 

@@ -27,7 +27,7 @@ const (
 // Overriding one undoes a protection; request and request_uri override them all.
 var reserved = []string{
 	"client_id", "redirect_uri", "response_type", "scope", "state", "nonce",
-	"code_challenge", "code_challenge_method", "request", "request_uri", "resource",
+	"code_challenge", "code_challenge_method", "request", "request_uri", "resource", "dpop_jkt",
 }
 
 // Problem is one thing that is wrong with a link's configuration.

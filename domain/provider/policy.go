@@ -29,6 +29,7 @@ func (p Provider) Complete(c link.Config) link.Config {
 		c.PushEndpoint = or(c.PushEndpoint, p.PushEndpoint)
 		c.Issuer = or(c.Issuer, p.Issuer)
 	}
+	c.DPoP = c.DPoP || p.DPoP // what a provider demands, no link can leave out
 	c.AuthStyle = or(c.AuthStyle, or(p.AuthStyle, link.Body))
 	if len(c.GrantTypes) == 0 {
 		c.GrantTypes = slices.Clone(p.GrantTypes)

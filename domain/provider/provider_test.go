@@ -182,4 +182,9 @@ func TestComplete(t *testing.T) {
 	if half.TokenEndpoint != "" {
 		t.Errorf("half of the endpoints were preset: %+v", half)
 	}
+	demanding := google
+	demanding.DPoP = true
+	if !demanding.Complete(link.Config{}).DPoP || google.Complete(link.Config{}).DPoP || !google.Complete(link.Config{DPoP: true}).DPoP {
+		t.Error("tokens are bound where the provider demands it, or the link asks for it")
+	}
 }

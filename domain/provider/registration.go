@@ -22,6 +22,7 @@ type Registration struct {
 	Scopes                []string
 	AuthorizationParams   map[string]string
 	Resources             []string       // RFC 8707
+	DPoPKey               domain.Secret  // seed of the key that a grant's tokens are bound to (RFC 9449); zero: bearer tokens
 	GrantType             link.GrantType // that renews a token; "" means the refresh token
 	Provider              Provider
 }

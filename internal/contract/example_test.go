@@ -47,7 +47,7 @@ var commandExamples = map[string]any{
 			TokenEndpoint: "https://op.example/token", RevocationEndpoint: "https://op.example/revoke", Issuer: "https://op.example",
 			AuthStyle: link.Basic, AuthorizationParams: map[string]string{"prompt": "consent"},
 			DeviceEndpoint: "https://op.example/device", PushEndpoint: "https://op.example/par",
-			Resources: []string{"https://api.example"}, GrantTypes: link.GrantTypes(),
+			Resources: []string{"https://api.example"}, GrantTypes: link.GrantTypes(), DPoP: true,
 		},
 	},
 	"UpdateOutgoingLink": commands.UpdateOutgoingLink{
@@ -56,7 +56,7 @@ var commandExamples = map[string]any{
 		RevocationEndpoint: some("https://op.example/revoke"), Issuer: some("https://op.example"), AuthStyle: &style,
 		AuthorizationParams: &map[string]string{"prompt": "consent"},
 		DeviceEndpoint:      some("https://op.example/device"), PushEndpoint: some("https://op.example/par"),
-		Resources: &[]string{"https://api.example"}, GrantTypes: link.GrantTypes(),
+		Resources: &[]string{"https://api.example"}, GrantTypes: link.GrantTypes(), DPoP: some(true),
 	},
 	"ReplaceClientSecret": commands.ReplaceClientSecret{Header: header, Link: theLink, ClientSecret: sealed},
 	"DisableLink":         commands.DisableLink{Header: header, Link: theLink},
@@ -86,7 +86,11 @@ var outcomeExamples = map[string]any{
 	"outlink.outcome.v1.nothing": commands.Outcome{Link: theLink, Sequence: 7, Version: 1, Events: []string{}},
 	"outlink.error.v1":           *domain.Errorf(domain.Conflict, "it is at version 4, not at the expected 3; read it again and decide anew").With("version", 4.0),
 	"outlink.token.request.v1":   microapi.TokenRequest{Subject: "default", MinTTL: "30s", MinSequence: 8, Purpose: "sync"},
-	"outlink.token.reply.v1":     microapi.TokenReply{AccessToken: "an access token", TokenType: "Bearer", ExpiresAt: at, Scopes: []string{"a"}, Generation: 2},
+	"outlink.token.request.v1.dpop": microapi.TokenRequest{
+		DPoP: &microapi.ProofRequest{Method: "GET", URL: "https://api.example/me", Nonce: "eyJ7S_zG.eyJbjoz"},
+	},
+	"outlink.token.reply.v1":      microapi.TokenReply{AccessToken: "an access token", TokenType: "Bearer", ExpiresAt: at, Scopes: []string{"a"}, Generation: 2},
+	"outlink.token.reply.v1.dpop": microapi.TokenReply{AccessToken: "an access token", TokenType: "DPoP", ExpiresAt: at, Scopes: []string{"a"}, Generation: 2, DPoPProof: "a proof"},
 }
 
 // noticeExamples are one of each kind of notice.

@@ -1,9 +1,12 @@
 package oauth
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -76,15 +79,33 @@ func CheckSecret(style link.AuthStyle, secret domain.Secret) error {
 	return nil
 }
 
-// post sends a form to another endpoint of the provider, as the client.
+// post sends a form to another endpoint of the provider, as the client, with
+// proofs where the registration has a key (RFC 9449 section 10.1).
 func (c *Client) post(ctx context.Context, r provider.Registration, endpoint string, form url.Values) (*http.Response, error) {
+	e := exchange{params: url.Values{}}
+	c.bind(&e, r)
+	res, err := c.postOnce(ctx, &e, r, endpoint, form)
+	if err != nil || e.key == nil {
+		return res, err
+	}
+	raw, err := io.ReadAll(io.LimitReader(res.Body, maxBody))
+	_ = res.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	if e.wantsNonce(res, raw) {
+		return c.postOnce(ctx, &e, r, endpoint, form)
+	}
+	res.Body = io.NopCloser(bytes.NewReader(raw))
+	return res, nil
+}
+
+func (c *Client) postOnce(ctx context.Context, e *exchange, r provider.Registration, endpoint string, form url.Values) (*http.Response, error) {
 	p, err := c.prove(r, time.Now())
 	if err != nil {
 		return nil, domain.Errorf(domain.InvalidArgument, "%v", err)
 	}
-	for name, values := range p.params {
-		form[name] = values
-	}
+	maps.Copy(form, p.params)
 	if r.AuthStyle != link.Basic {
 		form.Set("client_id", r.ClientID)
 	}
@@ -100,5 +121,12 @@ func (c *Client) post(ctx context.Context, r provider.Registration, endpoint str
 	if r.AuthStyle == link.Basic {
 		req.SetBasicAuth(url.QueryEscape(r.ClientID), url.QueryEscape(r.ClientSecret.Reveal()))
 	}
-	return p.transport.RoundTrip(req)
+	if err := e.proven(req); err != nil {
+		return nil, err
+	}
+	res, err := p.transport.RoundTrip(req)
+	if err == nil {
+		e.remember(res)
+	}
+	return res, err
 }

@@ -45,7 +45,7 @@ func (w *Worker) refresh(ctx context.Context, key domain.Key, s grant.State, c c
 	if done, err := w.replayOpen(ctx, s.Attempt); done || err != nil {
 		return err
 	}
-	r, err := w.Commands.Registration(ctx, key.Link, l)
+	r, err := w.Commands.GrantRegistration(ctx, key, l, l.DPoP || s.Bound() && s.GrantType == "")
 	if err != nil {
 		return err
 	}
