@@ -27,6 +27,7 @@ type Draft struct {
 	AuthorizationParams   map[string]string `json:"authorization_params,omitempty"`
 	Resources             []string          `json:"resources,omitempty"`                // RFC 8707
 	GrantTypes            []link.GrantType  `json:"grant_types,omitempty"`              // default: authorization_code
+	Assertion             link.Assertion    `json:"assertion,omitzero"`                 // what the client says of itself; for the grant type jwt-bearer
 	DPoP                  bool              `json:"dpop_bound_access_tokens,omitempty"` // tokens are bound to a key of the grant's own (RFC 9449)
 }
 
@@ -91,7 +92,7 @@ func (s *Service) configure(id uuid.UUID, d Draft, secretGiven bool) (link.Confi
 		AuthorizationEndpoint: d.AuthorizationEndpoint, TokenEndpoint: d.TokenEndpoint,
 		RevocationEndpoint: d.RevocationEndpoint, Issuer: d.Issuer,
 		AuthStyle: d.AuthStyle, AuthorizationParams: d.AuthorizationParams, Resources: d.Resources, GrantTypes: d.GrantTypes,
-		DeviceEndpoint: d.DeviceEndpoint, PushEndpoint: d.PushEndpoint, DPoP: d.DPoP,
+		DeviceEndpoint: d.DeviceEndpoint, PushEndpoint: d.PushEndpoint, DPoP: d.DPoP, Assertion: d.Assertion,
 	})
 	if err := p.Check(config, secretGiven, s.Policy); err != nil {
 		return link.Config{}, err

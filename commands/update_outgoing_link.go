@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -28,6 +29,7 @@ type UpdateOutgoingLink struct {
 	AuthorizationParams   *map[string]string `json:"authorization_params,omitempty"`
 	Resources             *[]string          `json:"resources,omitempty"`                // what the tokens are for, as URIs (RFC 8707)
 	GrantTypes            []link.GrantType   `json:"grant_types,omitempty"`              // how tokens are had; none: authorization_code
+	Assertion             *link.Assertion    `json:"assertion,omitempty"`                // what the client says of itself, as a whole; for the grant type jwt-bearer
 	DPoP                  *bool              `json:"dpop_bound_access_tokens,omitempty"` // tokens are bound to a key of the grant's own (RFC 9449); counts for new authorizations
 }
 
@@ -65,7 +67,7 @@ func (c UpdateOutgoingLink) apply(to link.Config) Draft {
 		AuthorizationEndpoint: to.AuthorizationEndpoint, TokenEndpoint: to.TokenEndpoint,
 		RevocationEndpoint: to.RevocationEndpoint, Issuer: to.Issuer,
 		AuthStyle: to.AuthStyle, AuthorizationParams: to.AuthorizationParams, Resources: to.Resources, GrantTypes: to.GrantTypes,
-		DeviceEndpoint: to.DeviceEndpoint, PushEndpoint: to.PushEndpoint, DPoP: to.DPoP,
+		DeviceEndpoint: to.DeviceEndpoint, PushEndpoint: to.PushEndpoint, DPoP: to.DPoP, Assertion: to.Assertion,
 	}
 	replace(&d.Name, c.Name)
 	replace(&d.ClientID, c.ClientID)
@@ -79,8 +81,12 @@ func (c UpdateOutgoingLink) apply(to link.Config) Draft {
 	replace(&d.AuthorizationParams, c.AuthorizationParams)
 	replace(&d.Resources, c.Resources)
 	replace(&d.DPoP, c.DPoP)
+	replace(&d.Assertion, c.Assertion)
 	if c.GrantTypes != nil {
 		d.GrantTypes = c.GrantTypes
+		if !slices.Contains(c.GrantTypes, link.JWTBearer) && c.Assertion == nil {
+			d.Assertion = link.Assertion{} // what it was for is given up
+		}
 	}
 	if c.Scopes != nil {
 		d.Scopes = c.Scopes

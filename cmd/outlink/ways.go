@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"outlink/commands"
 	"outlink/commands/client"
@@ -42,20 +45,47 @@ func (a *app) authorizeDevice(cmd *cobra.Command, name, subject string) error {
 }
 
 func (a *app) grantRequest() *cobra.Command {
-	var subject string
+	var subject, way string
 	c := &cobra.Command{Use: "request LINK", Short: "Have the client itself request tokens, without a person", Args: one("a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
 		return a.do(cmd, "RequestToken", func(ctx context.Context, c client.Client) (any, error) {
 			id, err := linkID(ctx, c, args[0])
-			return commands.RequestToken{Header: a.header(""), Link: id, Subject: subject}, err
+			return commands.RequestToken{Header: a.header(""), Link: id, Subject: subject, GrantType: link.GrantType(way)}, err
 		})
 	}}
-	c.Flags().StringVar(&subject, "subject", "", "what the grant is called (default: default)")
+	c.Flags().StringVar(&subject, "subject", "", "what the grant is called, and with jwt-bearer in whose name (default: default)")
+	c.Flags().StringVar(&way, "grant-type", "", "of the request, where the link has more than one of the kind")
 	return c
+}
+
+// assertionFlags are for links that use jwt-bearer.
+func assertionFlags(f *pflag.FlagSet) *link.Assertion {
+	var x link.Assertion
+	f.StringVar(&x.Issuer, "assertion-issuer", "", "iss of the assertions (RFC 7523; default: the client id)")
+	f.StringVar(&x.Subject, "assertion-subject", "", "sub of the assertions of all grants (default: each grant's own subject)")
+	f.StringVar(&x.Audience, "assertion-audience", "", "aud of the assertions (default: the issuer, or the token endpoint)")
+	f.BoolVar(&x.NoSubject, "assertion-no-subject", false, "no sub for the subject \"default\"")
+	f.StringVar((*string)(&x.Scopes), "assertion-scopes", "", "where the scopes are: request (default), assertion or none")
+	f.BoolVar(&x.Alone, "assertion-alone", false, "no client authentication goes with the assertion")
+	return &x
+}
+
+func shownAssertion(x link.Assertion) string {
+	if x == (link.Assertion{}) {
+		return ""
+	}
+	b, _ := json.Marshal(x) // text and bools only: it cannot fail
+	return string(b)
+}
+
+// assertionGiven reports whether any of them was used.
+func assertionGiven(f *pflag.FlagSet) (given bool) {
+	f.Visit(func(one *pflag.Flag) { given = given || strings.HasPrefix(one.Name, "assertion-") })
+	return given
 }
 
 const authStyleHelp = "client authentication: basic, body, private_key_jwt, tls_client_auth, self_signed_tls_client_auth or none"
 
-const grantTypeHelp = "how its tokens are had: authorization_code, client_credentials or " + string(link.DeviceCode) + "; may be repeated"
+const grantTypeHelp = "how its tokens are had: authorization_code, client_credentials, " + string(link.DeviceCode) + " or " + string(link.JWTBearer) + "; may be repeated"
 
 const dpopHelp = "bind tokens to a key of the grant's own (RFC 9449)"
 

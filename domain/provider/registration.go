@@ -2,6 +2,7 @@ package provider
 
 import (
 	"outlink/domain"
+	"outlink/domain/grant"
 	"outlink/domain/link"
 )
 
@@ -24,12 +25,21 @@ type Registration struct {
 	Resources             []string       // RFC 8707
 	DPoPKey               domain.Secret  // seed of the key that a grant's tokens are bound to (RFC 9449); zero: bearer tokens
 	GrantType             link.GrantType // that renews a token; "" means the refresh token
+	Assertion             link.Assertion // with which the client requests tokens (RFC 7523)
+	Subject               string         // of the grant that the client requests tokens for
 	Provider              Provider
 }
 
-// Requesting is the registration for tokens that the client requests by itself.
-// Nothing is used up by such a request, whatever becomes of refresh tokens.
-func (r Registration) Requesting(t link.GrantType) Registration {
-	r.GrantType, r.Provider.Rotation = t, Rotation{Kind: Stable}
+// Requesting is the registration for tokens that the client requests by itself,
+// for a grant of that subject. Nothing is used up by such a request, whatever
+// becomes of refresh tokens.
+func (r Registration) Requesting(t link.GrantType, subject string) Registration {
+	r.GrantType, r.Subject, r.Provider.Rotation = t, subject, Rotation{Kind: Stable}
 	return r
+}
+
+// OfSubject reports whether the client requests tokens for one subject of many:
+// what is refused may then be that subject alone.
+func (r Registration) OfSubject() bool {
+	return r.GrantType == link.JWTBearer && r.Assertion.Subject == "" && r.Subject != grant.DefaultSubject
 }

@@ -36,6 +36,8 @@ var (
 	which  = commands.GrantRef{Link: theLink, Subject: "default"}
 	sealed = domain.SecretInput{Sealed: &domain.Sealed{From: "XDBO6PUUFHNAPFSSZVBMOSSIZVU5AQDLO4OT5FCQDMZDUKGBBMS4FIGR", Ciphertext: []byte("a sealed secret")}}
 	style  = link.Basic
+
+	assertion = link.Assertion{Issuer: "client", Subject: "robot", Audience: "https://op.example", NoSubject: true, Scopes: link.InAssertion, Alone: true}
 )
 
 // commandExamples are one of each command, with all its members.
@@ -47,7 +49,7 @@ var commandExamples = map[string]any{
 			TokenEndpoint: "https://op.example/token", RevocationEndpoint: "https://op.example/revoke", Issuer: "https://op.example",
 			AuthStyle: link.Basic, AuthorizationParams: map[string]string{"prompt": "consent"},
 			DeviceEndpoint: "https://op.example/device", PushEndpoint: "https://op.example/par",
-			Resources: []string{"https://api.example"}, GrantTypes: link.GrantTypes(), DPoP: true,
+			Resources: []string{"https://api.example"}, GrantTypes: link.GrantTypes(), DPoP: true, Assertion: assertion,
 		},
 	},
 	"UpdateOutgoingLink": commands.UpdateOutgoingLink{
@@ -56,14 +58,14 @@ var commandExamples = map[string]any{
 		RevocationEndpoint: some("https://op.example/revoke"), Issuer: some("https://op.example"), AuthStyle: &style,
 		AuthorizationParams: &map[string]string{"prompt": "consent"},
 		DeviceEndpoint:      some("https://op.example/device"), PushEndpoint: some("https://op.example/par"),
-		Resources: &[]string{"https://api.example"}, GrantTypes: link.GrantTypes(), DPoP: some(true),
+		Resources: &[]string{"https://api.example"}, GrantTypes: link.GrantTypes(), DPoP: some(true), Assertion: &assertion,
 	},
 	"ReplaceClientSecret": commands.ReplaceClientSecret{Header: header, Link: theLink, ClientSecret: sealed},
 	"DisableLink":         commands.DisableLink{Header: header, Link: theLink},
 	"EnableLink":          commands.EnableLink{Header: header, Link: theLink},
 	"DeleteLink":          commands.DeleteLink{Header: header, Link: theLink},
 	"BeginAuthorization":  commands.BeginAuthorization{Header: header, Link: theLink, Subject: "default", Device: true},
-	"RequestToken":        commands.RequestToken{Header: header, Link: theLink, Subject: "default"},
+	"RequestToken":        commands.RequestToken{Header: header, Link: theLink, Subject: "default", GrantType: link.JWTBearer},
 	"RecordTokenIssued": commands.RecordTokenIssued{
 		Header: header, Link: theLink, Subject: "default", RefreshToken: sealed, AccessToken: sealed, TokenType: "Bearer",
 		Scopes: []string{"a", "b"}, ExpiresAt: at.Add(time.Hour), RefreshTokenExpiresAt: at.Add(24 * time.Hour),

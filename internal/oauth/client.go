@@ -99,12 +99,18 @@ func config(r provider.Registration) *oauth2.Config {
 	case link.Body:
 		secret = r.ClientSecret.Reveal()
 	}
-	scopes := r.Scopes
+	id, scopes := r.ClientID, r.Scopes
+	if r.GrantType == link.JWTBearer && r.Assertion.Alone {
+		id = ""
+	}
+	if r.GrantType == link.JWTBearer && r.Assertion.Scopes != "" && r.Assertion.Scopes != link.InRequest {
+		scopes = nil
+	}
 	if sep := r.Provider.ScopeSeparator; sep != "" && sep != " " {
 		scopes = []string{strings.Join(scopes, sep)}
 	}
 	return &oauth2.Config{
-		ClientID: r.ClientID, ClientSecret: secret, RedirectURL: r.RedirectURL, Scopes: scopes,
+		ClientID: id, ClientSecret: secret, RedirectURL: r.RedirectURL, Scopes: scopes,
 		Endpoint: oauth2.Endpoint{AuthURL: r.AuthorizationEndpoint, TokenURL: r.TokenEndpoint, AuthStyle: style},
 	}
 }

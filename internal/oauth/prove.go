@@ -26,6 +26,16 @@ type proof struct {
 // prove makes the proof of one request: an assertion is good for one.
 func (c *Client) prove(r provider.Registration, now time.Time) (proof, error) {
 	p := proof{params: url.Values{}, transport: c.transport}
+	if r.GrantType == link.JWTBearer {
+		signed, err := grantAssertion(r, now)
+		if err != nil {
+			return proof{}, err
+		}
+		p.params.Set("assertion", signed)
+		if r.Assertion.Alone {
+			return p, nil
+		}
+	}
 	switch r.AuthStyle {
 	case link.PrivateKeyJWT:
 		signed, err := clientAssertion(r, now)

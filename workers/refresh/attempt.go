@@ -50,7 +50,7 @@ func (w *Worker) refresh(ctx context.Context, key domain.Key, s grant.State, c c
 		return err
 	}
 	if s.GrantType != "" { // whatever the vault holds, nothing of it is sent
-		r, c = r.Requesting(s.GrantType), commands.Credential{Issued: grant.TokenIssued{Generation: s.Generation}}
+		r, c = r.Requesting(s.GrantType, s.Subject), commands.Credential{Issued: grant.TokenIssued{Generation: s.Generation}}
 	}
 	of, ok, err := w.mayTakeOver(ctx, key, s, r.Provider.Rotation.Kind)
 	if !ok || err != nil {

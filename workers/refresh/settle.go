@@ -56,6 +56,9 @@ func (a attempt) own(ans answer.Answer) answer.Answer {
 		ans.Class = answer.Transient
 	case answer.GrantInvalid, answer.InteractionRequired:
 		ans.Class = answer.ConfigError
+		if a.registration.OfSubject() { // who may be unknown to the provider, and the link's others are not
+			ans.Class = answer.AccessDenied
+		}
 	}
 	return ans
 }
