@@ -25,7 +25,7 @@ func (s *Service) Registration(ctx context.Context, id uuid.UUID, l link.State) 
 		ClientID: l.ClientID, ClientSecret: secret, AuthStyle: l.AuthStyle,
 		AuthorizationEndpoint: l.AuthorizationEndpoint, TokenEndpoint: l.TokenEndpoint,
 		RevocationEndpoint: l.RevocationEndpoint, RedirectURL: l.RedirectURL,
-		DeviceEndpoint: l.DeviceEndpoint, PushEndpoint: l.PushEndpoint, Issuer: l.Issuer, Scopes: l.Scopes, AuthorizationParams: l.AuthorizationParams, Resources: l.Resources, Assertion: l.Assertion, Provider: p,
+		DeviceEndpoint: l.DeviceEndpoint, PushEndpoint: l.PushEndpoint, Issuer: l.Issuer, Scopes: l.Scopes, AuthorizationParams: l.AuthorizationParams, Resources: l.Resources, Assertion: l.Assertion, Exchange: l.Exchange, Provider: p,
 	}, nil
 }
 

@@ -12,12 +12,12 @@ import (
 )
 
 // RequestToken has the client of a link get tokens for itself, without a person
-// (RFC 6749 section 4.4, RFC 7523 section 2.1). The first is requested at once,
+// (RFC 6749 section 4.4, RFC 7523 section 2.1, RFC 8693). The first is requested at once,
 // the next ones in time.
 type RequestToken struct {
 	Header
 	Link      uuid.UUID      `json:"link_id"`
-	Subject   string         `json:"subject,omitempty"`    // default: "default"; jwt-bearer requests the token in this one's name
+	Subject   string         `json:"subject,omitempty"`    // default: "default"; jwt-bearer requests the token in this one's name, token-exchange gives this one's token
 	GrantType link.GrantType `json:"grant_type,omitempty"` // of the request; needed where the link has more than one of the kind
 }
 
@@ -39,6 +39,11 @@ func (s *Service) RequestToken(ctx context.Context, c RequestToken) (Outcome, er
 	way, err := c.way(l.State.Config)
 	if err != nil {
 		return Outcome{}, err
+	}
+	if way == link.TokenExchange {
+		if err := s.exchangeable(ctx, l.State.Exchange, c.Subject); err != nil {
+			return Outcome{}, err
+		}
 	}
 	key := domain.Key{Link: c.Link, Grant: grant.ID(c.Link, c.Subject)}
 	return s.onGrant(ctx, key, c.Header, func(g grant.State) (grant.Event, error) {
@@ -66,4 +71,17 @@ func (c RequestToken) way(l link.Config) (link.GrantType, error) {
 		return "", domain.Errorf(domain.FailedPrecondition, "link %s does not use the grant type %q; it uses %q", c.Link, c.GrantType, ways)
 	}
 	return c.GrantType, nil
+}
+
+// exchangeable refuses an exchange whose other grant there never was: it would
+// wait for ever.
+func (s *Service) exchangeable(ctx context.Context, x link.Exchange, subject string) error {
+	if err := s.linkUsable(ctx, x.Link); err != nil {
+		return err
+	}
+	at, err := s.Grants.Load(ctx, domain.Key{Link: x.Link, Grant: grant.ID(x.Link, x.Of(subject))})
+	if err == nil && at.Version == 0 {
+		return domain.Errorf(domain.FailedPrecondition, "link %s, whose token is exchanged, has no grant for subject %q; authorize that first", x.Link, x.Of(subject))
+	}
+	return err
 }

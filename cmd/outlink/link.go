@@ -79,6 +79,7 @@ func (a *app) linkCreate() *cobra.Command {
 	var id, secret, scopes, style string
 	var types *[]string
 	var assertion *link.Assertion
+	var exchange *exchanged
 	c := &cobra.Command{
 		Use: "create", Short: "Configure a link", Args: cobra.NoArgs,
 		Example: "  outlink link create --name crm --provider google --client-id ID --client-secret-file secret.txt --scopes \"openid email\"",
@@ -102,6 +103,9 @@ func (a *app) linkCreate() *cobra.Command {
 			}
 			return a.do(cmd, "CreateOutgoingLink", func(ctx context.Context, c client.Client) (any, error) {
 				var err error
+				if create.Exchange, err = exchange.resolved(ctx, c); err != nil {
+					return nil, err
+				}
 				create.ClientSecret, err = c.Seal(ctx, s)
 				return create, err
 			})
@@ -122,7 +126,7 @@ func (a *app) linkCreate() *cobra.Command {
 	f.StringSliceVar(&d.Resources, "resource", nil, "what the tokens are for, a URI (RFC 8707); may be repeated")
 	types = f.StringSlice("grant-type", nil, grantTypeHelp)
 	f.BoolVar(&d.DPoP, "dpop", false, dpopHelp)
-	assertion = assertionFlags(f)
+	assertion, exchange = assertionFlags(f), exchangeFlags(f)
 	f.StringVar(&d.Issuer, "issuer", "", "issuer that callbacks must name (RFC 9207)")
 	f.StringVar(&id, "id", "", "the link's id (UUID), when it was chosen before")
 	return c
@@ -212,7 +216,7 @@ func (a *app) showLink(v queries.LinkView) error {
 		[2]string{"authorization endpoint", v.AuthorizationEndpoint}, [2]string{"token endpoint", v.TokenEndpoint},
 		[2]string{"revocation endpoint", v.RevocationEndpoint}, [2]string{"issuer", v.Issuer}, [2]string{"auth style", string(v.AuthStyle)},
 		[2]string{"device authorization endpoint", v.DeviceEndpoint}, [2]string{"pushed authorization request endpoint", v.PushEndpoint},
-		[2]string{"grant types", strings.Trim(fmt.Sprint(v.GrantTypes), "[]")}, [2]string{"resources", strings.Join(v.Resources, " ")}, [2]string{"dpop bound access tokens", yes(v.DPoP)}, [2]string{"assertion", shownAssertion(v.Assertion)},
+		[2]string{"grant types", strings.Trim(fmt.Sprint(v.GrantTypes), "[]")}, [2]string{"resources", strings.Join(v.Resources, " ")}, [2]string{"dpop bound access tokens", yes(v.DPoP)}, [2]string{"assertion", shownWay(v.Assertion)}, [2]string{"exchange", shownWay(v.Exchange)},
 		[2]string{"redirect url", v.RedirectURL}, [2]string{"grants", fmt.Sprintf("%d healthy of %d", v.Grants.Healthy, v.Grants.Total)},
 		[2]string{"next expiry", when(v.NextExpiry)}, [2]string{"version", fmt.Sprint(v.Version)})
 }

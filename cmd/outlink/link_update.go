@@ -28,13 +28,17 @@ func (a *app) linkUpdate() *cobra.Command {
 	push := f.String("push-endpoint", "", "new pushed authorization request endpoint")
 	device := f.String("device-endpoint", "", "new device authorization endpoint")
 	types := f.StringSlice("grant-type", nil, grantTypeHelp)
-	assertion := assertionFlags(f)
+	assertion, exchange := assertionFlags(f), exchangeFlags(f)
 	dpop := f.Bool("dpop", false, dpopHelp+"; counts for new authorizations")
 	resources := f.StringSlice("resource", nil, "what the tokens are for (RFC 8707); may be repeated")
 	f.Int64Var(&version, "expected-version", -1, "refuse if the link is at another version")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		out, err := a.outcome(cmd, "UpdateOutgoingLink", func(ctx context.Context, c client.Client) (any, error) {
 			id, err := linkID(ctx, c, args[0])
+			if err != nil {
+				return nil, err
+			}
+			x, err := exchange.resolved(ctx, c)
 			u := commands.UpdateOutgoingLink{Header: a.header(""), Link: id}
 			given(f.Changed("name"), &u.Name, name)
 			given(f.Changed("client-id"), &u.ClientID, clientID)
@@ -45,7 +49,8 @@ func (a *app) linkUpdate() *cobra.Command {
 			given(f.Changed("auth-style"), &u.AuthStyle, link.AuthStyle(style))
 			given(f.Changed("push-endpoint"), &u.PushEndpoint, *push)
 			given(f.Changed("device-endpoint"), &u.DeviceEndpoint, *device)
-			given(assertionGiven(f), &u.Assertion, *assertion)
+			given(anyGiven(f, "assertion-"), &u.Assertion, *assertion)
+			given(anyGiven(f, "exchange-"), &u.Exchange, x)
 			given(f.Changed("dpop"), &u.DPoP, *dpop)
 			given(f.Changed("resource"), &u.Resources, *resources)
 			given(version >= 0, &u.ExpectedVersion, uint64(version))

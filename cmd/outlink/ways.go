@@ -52,7 +52,7 @@ func (a *app) grantRequest() *cobra.Command {
 			return commands.RequestToken{Header: a.header(""), Link: id, Subject: subject, GrantType: link.GrantType(way)}, err
 		})
 	}}
-	c.Flags().StringVar(&subject, "subject", "", "what the grant is called, and with jwt-bearer in whose name (default: default)")
+	c.Flags().StringVar(&subject, "subject", "", "what the grant is called, and with jwt-bearer or token-exchange who it is about (default: default)")
 	c.Flags().StringVar(&way, "grant-type", "", "of the request, where the link has more than one of the kind")
 	return c
 }
@@ -69,23 +69,52 @@ func assertionFlags(f *pflag.FlagSet) *link.Assertion {
 	return &x
 }
 
-func shownAssertion(x link.Assertion) string {
-	if x == (link.Assertion{}) {
+// exchanged is what a link's tokens are had for, with the other link by id or name.
+type exchanged struct {
+	link.Exchange
+	link string
+}
+
+// exchangeFlags are for links that use token-exchange.
+func exchangeFlags(f *pflag.FlagSet) *exchanged {
+	var x exchanged
+	f.StringVar(&x.link, "exchange-link", "", "id or name of the link whose tokens are exchanged (RFC 8693)")
+	f.StringVar(&x.Subject, "exchange-subject", "", "of whose grant, for all grants (default: each grant's own subject)")
+	f.StringVar(&x.SubjectTokenType, "exchange-subject-token-type", "", "what is given (default: an access token)")
+	f.StringVar(&x.RequestedTokenType, "exchange-requested-token-type", "", "what is wanted")
+	f.StringVar(&x.Audience, "exchange-audience", "", "whom it is for; see also --resource")
+	return &x
+}
+
+// resolved is the exchange with the other link's id.
+func (x *exchanged) resolved(ctx context.Context, c client.Client) (link.Exchange, error) {
+	if x.link == "" {
+		return x.Exchange, nil
+	}
+	var err error
+	x.Link, err = linkID(ctx, c, x.link)
+	return x.Exchange, err
+}
+
+// shownWay is a part of a link's configuration in one line, or "" for none.
+func shownWay[T comparable](x T) string {
+	var none T
+	if x == none {
 		return ""
 	}
 	b, _ := json.Marshal(x) // text and bools only: it cannot fail
 	return string(b)
 }
 
-// assertionGiven reports whether any of them was used.
-func assertionGiven(f *pflag.FlagSet) (given bool) {
-	f.Visit(func(one *pflag.Flag) { given = given || strings.HasPrefix(one.Name, "assertion-") })
+// anyGiven reports whether a flag was used that begins so.
+func anyGiven(f *pflag.FlagSet, prefix string) (given bool) {
+	f.Visit(func(one *pflag.Flag) { given = given || strings.HasPrefix(one.Name, prefix) })
 	return given
 }
 
 const authStyleHelp = "client authentication: basic, body, private_key_jwt, tls_client_auth, self_signed_tls_client_auth or none"
 
-const grantTypeHelp = "how its tokens are had: authorization_code, client_credentials, " + string(link.DeviceCode) + " or " + string(link.JWTBearer) + "; may be repeated"
+const grantTypeHelp = "how its tokens are had: authorization_code, client_credentials, " + string(link.DeviceCode) + ", " + string(link.JWTBearer) + " or " + string(link.TokenExchange) + "; may be repeated"
 
 const dpopHelp = "bind tokens to a key of the grant's own (RFC 9449)"
 

@@ -68,15 +68,16 @@ type Raw struct {
 // The token types: whoever has it may use it (RFC 6750), or who has the key that
 // it is bound to (RFC 9449).
 const (
-	Bearer = "Bearer"
-	DPoP   = "DPoP"
+	Bearer        = "Bearer"
+	DPoP          = "DPoP"
+	NotApplicable = "N_A" // had by exchange, and no access token (RFC 8693 section 2.2.1)
 )
 
 // Token is what a token endpoint issued (RFC 6749 section 5.1), normalised.
 type Token struct {
 	AccessToken          domain.Secret
 	RefreshToken         domain.Secret // zero: the answer brought none
-	TokenType            string        // [Bearer] or [DPoP]
+	TokenType            string        // [Bearer], [DPoP] or [NotApplicable]
 	Lifetime             time.Duration // of the access token; 0: not said
 	RefreshTokenLifetime time.Duration // 0: not said
 	Scopes               []string      // nil: as requested

@@ -77,13 +77,14 @@ type DeferReason string
 
 // The reasons to try again later.
 const (
-	NotSent      DeferReason = "not_sent"      // no byte of the refresh token left the node
-	Transient    DeferReason = "transient"     // the provider had a passing trouble
-	RateLimited  DeferReason = "rate_limited"  // the provider asked to wait
-	Ambiguous    DeferReason = "ambiguous"     // sent, and no complete answer
-	LinkTrouble  DeferReason = "link_trouble"  // the link's fault, not the grant's
-	Unconfirmed  DeferReason = "unconfirmed"   // invalid_grant once: it is asked again before anyone is told
-	AccessDenied DeferReason = "access_denied" // a refusal that is not known to be final
+	NotSent         DeferReason = "not_sent"          // no byte of the refresh token left the node
+	Transient       DeferReason = "transient"         // the provider had a passing trouble
+	RateLimited     DeferReason = "rate_limited"      // the provider asked to wait
+	Ambiguous       DeferReason = "ambiguous"         // sent, and no complete answer
+	WaitsForSubject DeferReason = "waits_for_subject" // the grant whose token is exchanged has none
+	LinkTrouble     DeferReason = "link_trouble"      // the link's fault, not the grant's
+	Unconfirmed     DeferReason = "unconfirmed"       // invalid_grant once: it is asked again before anyone is told
+	AccessDenied    DeferReason = "access_denied"     // a refusal that is not known to be final
 )
 
 // Authorization is an open authorization request.
@@ -329,7 +330,7 @@ func (s State) deferred(e RefreshDeferred) State {
 	s.Attempt, s.RetryAt, s.Deferred, s.ProviderCode = nil, e.RetryAt, e.Reason, e.ProviderCode
 	s.Failures++
 	switch {
-	case e.Reason == LinkTrouble, e.Reason == NotSent: // says nothing about the grant
+	case e.Reason == LinkTrouble, e.Reason == NotSent, e.Reason == WaitsForSubject: // says nothing about the grant
 		s.FailingSince = time.Time{}
 	case s.FailingSince.IsZero():
 		s.FailingSince = e.At

@@ -78,6 +78,7 @@ func (p Provider) Check(c link.Config, secretGiven bool, pol Policy) error {
 	ps.params(c.AuthorizationParams)
 	ps.resources(c.Resources)
 	ps.assertion(c)
+	ps.exchange(c)
 	return ps.err()
 }
 
@@ -121,20 +122,6 @@ func secretAdvice(p Provider) string {
 		return `give it, or set auth_style "none" for a public client`
 	}
 	return "give the one that " + p.Name + " shows beside the client id"
-}
-
-func (ps *problems) grantTypes(c link.Config) {
-	for _, t := range c.GrantTypes {
-		if !slices.Contains(link.GrantTypes(), t) {
-			ps.add("grant_types", "have %s, which is unknown; use %q", shown(string(t)), link.GrantTypes())
-		}
-	}
-	if c.Uses(link.JWTBearer) && c.AuthStyle != link.PrivateKeyJWT {
-		ps.add("grant_types", `have "%s", whose assertions the client secret signs; give a key as client secret and auth_style "private_key_jwt"`, link.JWTBearer)
-	}
-	if c.Uses(link.ClientCredentials) && c.AuthStyle == link.None {
-		ps.add("grant_types", `have "client_credentials", which a public client has none of (RFC 6749 section 4.4); give its client secret and an auth_style`)
-	}
 }
 
 func (ps *problems) scopes(p Provider, c link.Config) {
@@ -229,21 +216,6 @@ func (ps *problems) resources(resources []string) {
 		u, err := url.Parse(r)
 		if err != nil || !u.IsAbs() || strings.Contains(r, "#") || !scopeToken(r) || len(r) > maxURL {
 			ps.add("resources", "have %s, which is no absolute URI without fragment (RFC 8707); give one such as https://api.example.com/", shown(r))
-		}
-	}
-}
-
-// assertion checks claims, which are any text (RFC 7519 section 4.1).
-func (ps *problems) assertion(c link.Config) {
-	if c.Assertion != (link.Assertion{}) && !c.Uses(link.JWTBearer) {
-		ps.add("assertion", `is of use for the grant type "%s" only; add that, or leave the assertion out`, link.JWTBearer)
-	}
-	if p := c.Assertion.Scopes; p != "" && !slices.Contains(link.Places(), p) {
-		ps.add("assertion.scopes", "is %s; use one of %q", shown(string(p)), link.Places())
-	}
-	for _, claim := range []struct{ name, value string }{{"issuer", c.Assertion.Issuer}, {"subject", c.Assertion.Subject}, {"audience", c.Assertion.Audience}} {
-		if !utf8.ValidString(claim.value) || strings.ContainsFunc(claim.value, unicode.IsControl) || len(claim.value) > maxText {
-			ps.add("assertion."+claim.name, "%s has control characters, or more than %d bytes; correct it", shown(claim.value), maxText)
 		}
 	}
 }

@@ -48,6 +48,7 @@ type Provider struct {
 	NoPKCE                bool                    `yaml:"no_pkce" json:"no_pkce,omitempty"`                                   // the provider does not take part in RFC 7636
 	DPoP                  bool                    `yaml:"dpop_bound_access_tokens" json:"dpop_bound_access_tokens,omitempty"` // the provider demands DPoP (RFC 9449)
 	Assertion             link.Assertion          `yaml:"assertion" json:"assertion,omitzero"`                                // of links that use jwt-bearer
+	Exchange              link.Exchange           `yaml:"exchange" json:"exchange,omitzero"`                                  // of links that use token-exchange
 	TokenRequest          string                  `yaml:"token_request" json:"token_request,omitempty"`                       // "json" where the token endpoint wants that; "" means a form
 	Response              Response                `yaml:"response" json:"response,omitzero"`
 	Redirect              RedirectPolicy          `yaml:"redirect" json:"redirect"`

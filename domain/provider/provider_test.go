@@ -38,6 +38,11 @@ func bearer(c *link.Config) {
 	c.GrantTypes, c.AuthStyle = []link.GrantType{link.JWTBearer}, link.PrivateKeyJWT
 }
 
+// exchange has a client exchange the tokens of another link.
+func exchange(c *link.Config) {
+	c.GrantTypes, c.Exchange = []link.GrantType{link.TokenExchange}, link.Exchange{Link: uuid.New()}
+}
+
 // What a link must satisfy, each rule with its own words.
 func TestCheck(t *testing.T) {
 	development := production
@@ -105,10 +110,17 @@ func TestCheck(t *testing.T) {
 			bearer(c)
 			c.Assertion = link.Assertion{Subject: "robot", Scopes: link.Nowhere}
 		}, production, ""},
-		"assertions without a key":     {func(c *link.Config) { bearer(c); c.AuthStyle = link.Body }, production, `auth_style "private_key_jwt"`},
-		"an assertion for nothing":     {func(c *link.Config) { c.Assertion.Subject = "robot" }, production, "leave the assertion out"},
-		"a claim with a line break":    {func(c *link.Config) { bearer(c); c.Assertion.Audience = "a\nb" }, production, "assertion.audience"},
-		"scopes somewhere":             {func(c *link.Config) { bearer(c); c.Assertion.Scopes = "somewhere" }, production, "assertion.scopes is"},
+		"assertions without a key":  {func(c *link.Config) { bearer(c); c.AuthStyle = link.Body }, production, `auth_style "private_key_jwt"`},
+		"an assertion for nothing":  {func(c *link.Config) { c.Assertion.Subject = "robot" }, production, "leave the assertion out"},
+		"a claim with a line break": {func(c *link.Config) { bearer(c); c.Assertion.Audience = "a\nb" }, production, "assertion.audience"},
+		"scopes somewhere":          {func(c *link.Config) { bearer(c); c.Assertion.Scopes = "somewhere" }, production, "assertion.scopes is"},
+		"an exchange": {func(c *link.Config) {
+			exchange(c)
+			c.Exchange.RequestedTokenType = "urn:ietf:params:oauth:token-type:id_token"
+		}, production, ""},
+		"an exchange of nothing":       {func(c *link.Config) { exchange(c); c.Exchange = link.Exchange{} }, production, "subject_link_id is missing"},
+		"an exchange for nothing":      {func(c *link.Config) { exchange(c); c.GrantTypes = nil }, production, "leave the exchange out"},
+		"a token type that is none":    {func(c *link.Config) { exchange(c); c.Exchange.SubjectTokenType = "jwt" }, production, "RFC 8693"},
 		"revocation endpoint, private": {func(c *link.Config) { c.RevocationEndpoint = "https://192.168.0.1/r" }, production, "private address"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -26,7 +26,9 @@ type Registration struct {
 	DPoPKey               domain.Secret  // seed of the key that a grant's tokens are bound to (RFC 9449); zero: bearer tokens
 	GrantType             link.GrantType // that renews a token; "" means the refresh token
 	Assertion             link.Assertion // with which the client requests tokens (RFC 7523)
-	Subject               string         // of the grant that the client requests tokens for
+	Exchange              link.Exchange
+	SubjectToken          domain.Secret // that is exchanged (RFC 8693)
+	Subject               string        // of the grant that the client requests tokens for
 	Provider              Provider
 }
 
@@ -41,5 +43,11 @@ func (r Registration) Requesting(t link.GrantType, subject string) Registration 
 // OfSubject reports whether the client requests tokens for one subject of many:
 // what is refused may then be that subject alone.
 func (r Registration) OfSubject() bool {
-	return r.GrantType == link.JWTBearer && r.Assertion.Subject == "" && r.Subject != grant.DefaultSubject
+	switch r.GrantType {
+	case link.JWTBearer:
+		return r.Assertion.Subject == "" && r.Subject != grant.DefaultSubject
+	case link.TokenExchange:
+		return r.Exchange.Subject == ""
+	}
+	return false
 }

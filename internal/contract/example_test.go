@@ -37,6 +37,7 @@ var (
 	sealed = domain.SecretInput{Sealed: &domain.Sealed{From: "XDBO6PUUFHNAPFSSZVBMOSSIZVU5AQDLO4OT5FCQDMZDUKGBBMS4FIGR", Ciphertext: []byte("a sealed secret")}}
 	style  = link.Basic
 
+	exchange  = link.Exchange{Link: id, Subject: "anna", SubjectTokenType: link.AccessTokenType, RequestedTokenType: link.AccessTokenType, Audience: "https://api.example"}
 	assertion = link.Assertion{Issuer: "client", Subject: "robot", Audience: "https://op.example", NoSubject: true, Scopes: link.InAssertion, Alone: true}
 )
 
@@ -49,7 +50,7 @@ var commandExamples = map[string]any{
 			TokenEndpoint: "https://op.example/token", RevocationEndpoint: "https://op.example/revoke", Issuer: "https://op.example",
 			AuthStyle: link.Basic, AuthorizationParams: map[string]string{"prompt": "consent"},
 			DeviceEndpoint: "https://op.example/device", PushEndpoint: "https://op.example/par",
-			Resources: []string{"https://api.example"}, GrantTypes: link.GrantTypes(), DPoP: true, Assertion: assertion,
+			Resources: []string{"https://api.example"}, GrantTypes: link.GrantTypes(), DPoP: true, Assertion: assertion, Exchange: exchange,
 		},
 	},
 	"UpdateOutgoingLink": commands.UpdateOutgoingLink{
@@ -58,7 +59,7 @@ var commandExamples = map[string]any{
 		RevocationEndpoint: some("https://op.example/revoke"), Issuer: some("https://op.example"), AuthStyle: &style,
 		AuthorizationParams: &map[string]string{"prompt": "consent"},
 		DeviceEndpoint:      some("https://op.example/device"), PushEndpoint: some("https://op.example/par"),
-		Resources: &[]string{"https://api.example"}, GrantTypes: link.GrantTypes(), DPoP: some(true), Assertion: &assertion,
+		Resources: &[]string{"https://api.example"}, GrantTypes: link.GrantTypes(), DPoP: some(true), Assertion: &assertion, Exchange: &exchange,
 	},
 	"ReplaceClientSecret": commands.ReplaceClientSecret{Header: header, Link: theLink, ClientSecret: sealed},
 	"DisableLink":         commands.DisableLink{Header: header, Link: theLink},

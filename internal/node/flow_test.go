@@ -51,6 +51,7 @@ type op struct {
 	refreshes  int
 	secrets    []string
 	proofs     []string                                     // DPoP proofs that came
+	exchanged  string                                       // the last subject token that came
 	odd        []func(w http.ResponseWriter, secret string) // answers to the next token requests
 }
 
@@ -94,6 +95,10 @@ func (o *op) token(w http.ResponseWriter, r *http.Request) {
 		o.secrets = append(o.secrets, r.FormValue("code_verifier"))
 		ok = ok && o.challenges[r.FormValue("code")] == base64.RawURLEncoding.EncodeToString(sum[:])
 		delete(o.challenges, r.FormValue("code"))
+	case string(link.TokenExchange):
+		o.exchanged = r.FormValue("subject_token")
+		_ = json.NewEncoder(w).Encode(map[string]any{"access_token": o.secret(), "token_type": "bearer", "expires_in": o.life})
+		return
 	default:
 		ok = ok && r.FormValue("refresh_token") == o.refresh
 		o.refreshes++

@@ -83,6 +83,8 @@ func (e *exchange) tokenType(said string) string {
 	switch {
 	case said == "" || e.bearer(said):
 		return answer.Bearer
+	case strings.EqualFold(said, answer.NotApplicable):
+		return answer.NotApplicable
 	case e.bound && strings.EqualFold(said, answer.DPoP):
 		return answer.DPoP
 	}

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -36,6 +37,9 @@ func (c *Client) prove(r provider.Registration, now time.Time) (proof, error) {
 			return p, nil
 		}
 	}
+	if r.GrantType == link.TokenExchange {
+		exchanging(p.params, r)
+	}
 	switch r.AuthStyle {
 	case link.PrivateKeyJWT:
 		signed, err := clientAssertion(r, now)
@@ -52,6 +56,18 @@ func (c *Client) prove(r provider.Registration, now time.Time) (proof, error) {
 		p.transport = transport(c.options, c.presenting(certificate))
 	}
 	return p, nil
+}
+
+// exchanging sets what is given and what is wanted (RFC 8693 section 2.1).
+func exchanging(params url.Values, r provider.Registration) {
+	params.Set("subject_token", r.SubjectToken.Reveal())
+	params.Set("subject_token_type", cmp.Or(r.Exchange.SubjectTokenType, link.AccessTokenType))
+	if t := r.Exchange.RequestedTokenType; t != "" {
+		params.Set("requested_token_type", t)
+	}
+	if a := r.Exchange.Audience; a != "" {
+		params.Set("audience", a)
+	}
 }
 
 // presenting is a TLS configuration of its own, and so is the transport made of

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createServer as createTLSServer } from 'node:https';
 import Provider, { errors } from 'oidc-provider';
-import { jwtBearer } from './requests.mjs';
+import { jwtBearer, tokenExchange } from './requests.mjs';
 
 const { CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN_TTL, AUTH_METHOD, CLIENT_METADATA, TLS_CERTIFICATE, TLS_KEY, DPOP_NONCE } = process.env;
 const requests = {};
@@ -60,6 +60,7 @@ server.listen(0, '127.0.0.1', () => {
     cookies: { keys: ['test'] },
   });
   jwtBearer(provider, issuer);
+  tokenExchange(provider);
   // Outlink has one redirect URL per link; they are not known in advance.
   provider.Client.prototype.redirectUriAllowed = (value) => {
     const u = new URL(value);
