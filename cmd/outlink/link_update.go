@@ -63,7 +63,7 @@ func (a *app) linkUpdate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if len(out.Events) > 0 {
+		if len(out.Events) > 0 && out.RedirectURL != "" {
 			fmt.Fprintf(a.err, "the provider must know this redirect URL; register it there if it is new: %s\n", out.RedirectURL)
 		}
 		return a.printOutcome(out)
