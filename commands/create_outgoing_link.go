@@ -25,8 +25,11 @@ type Draft struct {
 	Issuer                string            `json:"issuer,omitempty"`
 	AuthStyle             link.AuthStyle    `json:"auth_style,omitempty"`
 	AuthorizationParams   map[string]string `json:"authorization_params,omitempty"`
-	Resources             []string          `json:"resources,omitempty"`   // RFC 8707
-	GrantTypes            []link.GrantType  `json:"grant_types,omitempty"` // default: authorization_code
+	Resources             []string          `json:"resources,omitempty"`                // RFC 8707
+	GrantTypes            []link.GrantType  `json:"grant_types,omitempty"`              // default: authorization_code
+	Assertion             link.Assertion    `json:"assertion,omitzero"`                 // what the client says of itself; for the grant type jwt-bearer
+	Exchange              link.Exchange     `json:"exchange,omitzero"`                  // whose token is exchanged; for the grant type token-exchange
+	DPoP                  bool              `json:"dpop_bound_access_tokens,omitempty"` // tokens are bound to a key of the grant's own (RFC 9449)
 }
 
 // CreateOutgoingLink configures a link to a provider.
@@ -90,10 +93,13 @@ func (s *Service) configure(id uuid.UUID, d Draft, secretGiven bool) (link.Confi
 		AuthorizationEndpoint: d.AuthorizationEndpoint, TokenEndpoint: d.TokenEndpoint,
 		RevocationEndpoint: d.RevocationEndpoint, Issuer: d.Issuer,
 		AuthStyle: d.AuthStyle, AuthorizationParams: d.AuthorizationParams, Resources: d.Resources, GrantTypes: d.GrantTypes,
-		DeviceEndpoint: d.DeviceEndpoint, PushEndpoint: d.PushEndpoint,
+		DeviceEndpoint: d.DeviceEndpoint, PushEndpoint: d.PushEndpoint, DPoP: d.DPoP, Assertion: d.Assertion, Exchange: d.Exchange,
 	})
 	if err := p.Check(config, secretGiven, s.Policy); err != nil {
 		return link.Config{}, err
+	}
+	if config.Exchange.Link == id {
+		return link.Config{}, domain.Errorf(domain.InvalidArgument, "exchange.subject_link_id is the link itself; name the link whose tokens are exchanged")
 	}
 	if config.Uses(link.AuthorizationCode) {
 		config.RedirectURL, err = p.RedirectURL(s.Policy, id, config)

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -77,6 +78,8 @@ func checkImport(c RecordTokenIssued, access, refresh domain.Secret, now time.Ti
 	switch {
 	case access.IsZero() && refresh.IsZero():
 		return domain.Errorf(domain.InvalidArgument, "there is no token to record; give refresh_token, access_token or both")
+	case strings.EqualFold(c.TokenType, answer.DPoP):
+		return domain.Errorf(domain.InvalidArgument, "the token is bound to a key that stays where the token was (RFC 9449); authorize the link instead")
 	case !access.IsZero() && refresh.IsZero() && c.ExpiresAt.IsZero():
 		return domain.Errorf(domain.InvalidArgument, "expires_at is missing: an access token without refresh token needs its end")
 	case !c.RefreshTokenExpiresAt.IsZero() && refresh.IsZero():
@@ -252,7 +255,7 @@ func (s *Service) credential(ctx context.Context, t NewToken, kept keptGrant, l 
 		RefreshTokenHash: mark, ClientID: l.ClientID,
 	}
 	if e.TokenType == "" {
-		e.TokenType = "Bearer"
+		e.TokenType = answer.Bearer
 	}
 	if e.Scopes == nil { // identical to what was requested (RFC 6749 section 5.1)
 		e.Scopes = l.Scopes

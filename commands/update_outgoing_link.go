@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -26,8 +27,11 @@ type UpdateOutgoingLink struct {
 	Issuer                *string            `json:"issuer,omitempty"`
 	AuthStyle             *link.AuthStyle    `json:"auth_style,omitempty"`
 	AuthorizationParams   *map[string]string `json:"authorization_params,omitempty"`
-	Resources             *[]string          `json:"resources,omitempty"`   // what the tokens are for, as URIs (RFC 8707)
-	GrantTypes            []link.GrantType   `json:"grant_types,omitempty"` // how tokens are had; none: authorization_code
+	Resources             *[]string          `json:"resources,omitempty"`                // what the tokens are for, as URIs (RFC 8707)
+	GrantTypes            []link.GrantType   `json:"grant_types,omitempty"`              // how tokens are had; none: authorization_code
+	Assertion             *link.Assertion    `json:"assertion,omitempty"`                // what the client says of itself, as a whole; for the grant type jwt-bearer
+	Exchange              *link.Exchange     `json:"exchange,omitempty"`                 // whose token is exchanged, as a whole; for the grant type token-exchange
+	DPoP                  *bool              `json:"dpop_bound_access_tokens,omitempty"` // tokens are bound to a key of the grant's own (RFC 9449); counts for new authorizations
 }
 
 // UpdateOutgoingLink decides on the changed configuration as a whole. A changed
@@ -64,7 +68,7 @@ func (c UpdateOutgoingLink) apply(to link.Config) Draft {
 		AuthorizationEndpoint: to.AuthorizationEndpoint, TokenEndpoint: to.TokenEndpoint,
 		RevocationEndpoint: to.RevocationEndpoint, Issuer: to.Issuer,
 		AuthStyle: to.AuthStyle, AuthorizationParams: to.AuthorizationParams, Resources: to.Resources, GrantTypes: to.GrantTypes,
-		DeviceEndpoint: to.DeviceEndpoint, PushEndpoint: to.PushEndpoint,
+		DeviceEndpoint: to.DeviceEndpoint, PushEndpoint: to.PushEndpoint, DPoP: to.DPoP, Assertion: to.Assertion, Exchange: to.Exchange,
 	}
 	replace(&d.Name, c.Name)
 	replace(&d.ClientID, c.ClientID)
@@ -77,8 +81,17 @@ func (c UpdateOutgoingLink) apply(to link.Config) Draft {
 	replace(&d.AuthStyle, c.AuthStyle)
 	replace(&d.AuthorizationParams, c.AuthorizationParams)
 	replace(&d.Resources, c.Resources)
+	replace(&d.DPoP, c.DPoP)
+	replace(&d.Assertion, c.Assertion)
+	replace(&d.Exchange, c.Exchange)
 	if c.GrantTypes != nil {
 		d.GrantTypes = c.GrantTypes
+		if !slices.Contains(c.GrantTypes, link.JWTBearer) && c.Assertion == nil {
+			d.Assertion = link.Assertion{} // what it was for is given up
+		}
+		if !slices.Contains(c.GrantTypes, link.TokenExchange) && c.Exchange == nil {
+			d.Exchange = link.Exchange{}
+		}
 	}
 	if c.Scopes != nil {
 		d.Scopes = c.Scopes

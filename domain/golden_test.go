@@ -33,7 +33,11 @@ var (
 		RevocationEndpoint: "https://op.example/revoke", Issuer: "https://op.example", AuthStyle: link.Basic,
 		AuthorizationParams: map[string]string{"prompt": "consent"}, RedirectURL: "https://outlink.example/oauth/callback/x",
 		Resources: []string{"https://api.example"}, GrantTypes: []link.GrantType{link.AuthorizationCode, link.ClientCredentials},
-		DeviceEndpoint: "https://op.example/device", PushEndpoint: "https://op.example/par",
+		DeviceEndpoint: "https://op.example/device", PushEndpoint: "https://op.example/par", DPoP: true,
+		Exchange: link.Exchange{
+			Link: id, Subject: "anna", SubjectTokenType: link.AccessTokenType, RequestedTokenType: link.AccessTokenType, Audience: "https://api.example",
+		},
+		Assertion: link.Assertion{Issuer: "client", Subject: "robot", Audience: "https://op.example", NoSubject: true, Scopes: link.InAssertion, Alone: true},
 	}
 
 	links = []link.Event{

@@ -170,42 +170,6 @@ func (a *app) onGrant(use, name, short string, destructive bool, body func(comma
 	return c
 }
 
-func (a *app) tokenCommands() *cobra.Command {
-	c := &cobra.Command{Use: "token", Short: "Access tokens"}
-	var subject string
-	var minTTL time.Duration
-	get := &cobra.Command{Use: "get LINK", Short: "Print a valid access token of a link", Args: one("a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
-		if minTTL < 0 {
-			return usage(fmt.Sprintf("--min-ttl is %s; use 0s to 24h", minTTL))
-		}
-		var t client.Token
-		err := a.with(cmd, func(ctx context.Context, c client.Client) error {
-			id, err := linkID(ctx, c, args[0])
-			switch {
-			case err != nil:
-			case minTTL == 0 && cmd.Flags().Changed("min-ttl"):
-				t, err = c.AnyToken(ctx, id, subject)
-			default:
-				t, err = c.Token(ctx, id, subject, minTTL)
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		if a.output == "table" && !isTerminal(a.out) {
-			_, err := io.WriteString(a.out, t.AccessToken+"\n")
-			return err
-		}
-		return a.fields(t, [2]string{"access token", t.AccessToken}, [2]string{"token type", t.TokenType}, [2]string{"expires", when(&t.ExpiresAt)},
-			[2]string{"scopes", strings.Join(t.Scopes, " ")}, [2]string{"generation", fmt.Sprint(t.Generation)})
-	}}
-	get.Flags().StringVar(&subject, "subject", "", "whose token (default: default)")
-	get.Flags().DurationVar(&minTTL, "min-ttl", 0, "how long the token must live at least; 0s: any that is valid (default: 30s, or less where tokens live shortly)")
-	c.AddCommand(get)
-	return c
-}
-
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {

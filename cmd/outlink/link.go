@@ -78,13 +78,15 @@ func (a *app) linkCreate() *cobra.Command {
 	var d commands.Draft
 	var id, secret, scopes, style string
 	var types *[]string
+	var assertion *link.Assertion
+	var exchange *exchanged
 	c := &cobra.Command{
 		Use: "create", Short: "Configure a link", Args: cobra.NoArgs,
 		Example: "  outlink link create --name crm --provider google --client-id ID --client-secret-file secret.txt --scopes \"openid email\"",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			create := commands.CreateOutgoingLink{Header: a.header(""), Draft: d}
 			create.Scopes, create.AuthStyle = strings.Fields(scopes), link.AuthStyle(style)
-			create.GrantTypes = grantTypes(*types)
+			create.GrantTypes, create.Assertion = grantTypes(*types), *assertion
 			if id != "" {
 				parsed, err := uuid.Parse(id)
 				if err != nil {
@@ -101,6 +103,9 @@ func (a *app) linkCreate() *cobra.Command {
 			}
 			return a.do(cmd, "CreateOutgoingLink", func(ctx context.Context, c client.Client) (any, error) {
 				var err error
+				if create.Exchange, err = exchange.resolved(ctx, c); err != nil {
+					return nil, err
+				}
 				create.ClientSecret, err = c.Seal(ctx, s)
 				return create, err
 			})
@@ -120,6 +125,8 @@ func (a *app) linkCreate() *cobra.Command {
 	f.StringVar(&style, "auth-style", "", authStyleHelp)
 	f.StringSliceVar(&d.Resources, "resource", nil, "what the tokens are for, a URI (RFC 8707); may be repeated")
 	types = f.StringSlice("grant-type", nil, grantTypeHelp)
+	f.BoolVar(&d.DPoP, "dpop", false, dpopHelp)
+	assertion, exchange = assertionFlags(f), exchangeFlags(f)
 	f.StringVar(&d.Issuer, "issuer", "", "issuer that callbacks must name (RFC 9207)")
 	f.StringVar(&id, "id", "", "the link's id (UUID), when it was chosen before")
 	return c
@@ -209,65 +216,9 @@ func (a *app) showLink(v queries.LinkView) error {
 		[2]string{"authorization endpoint", v.AuthorizationEndpoint}, [2]string{"token endpoint", v.TokenEndpoint},
 		[2]string{"revocation endpoint", v.RevocationEndpoint}, [2]string{"issuer", v.Issuer}, [2]string{"auth style", string(v.AuthStyle)},
 		[2]string{"device authorization endpoint", v.DeviceEndpoint}, [2]string{"pushed authorization request endpoint", v.PushEndpoint},
-		[2]string{"grant types", strings.Trim(fmt.Sprint(v.GrantTypes), "[]")}, [2]string{"resources", strings.Join(v.Resources, " ")},
+		[2]string{"grant types", strings.Trim(fmt.Sprint(v.GrantTypes), "[]")}, [2]string{"resources", strings.Join(v.Resources, " ")}, [2]string{"dpop bound access tokens", yes(v.DPoP)}, [2]string{"assertion", shownWay(v.Assertion)}, [2]string{"exchange", shownWay(v.Exchange)},
 		[2]string{"redirect url", v.RedirectURL}, [2]string{"grants", fmt.Sprintf("%d healthy of %d", v.Grants.Healthy, v.Grants.Total)},
 		[2]string{"next expiry", when(v.NextExpiry)}, [2]string{"version", fmt.Sprint(v.Version)})
-}
-
-func (a *app) linkUpdate() *cobra.Command {
-	var name, clientID, scopes, authz, token, revocation, issuer, style string
-	var version int64
-	c := &cobra.Command{Use: "update LINK", Short: "Change a link's configuration", Args: one("a link's id or name")}
-	f := c.Flags()
-	f.StringVar(&name, "name", "", "new name")
-	f.StringVar(&clientID, "client-id", "", "new client id")
-	f.StringVar(&scopes, "scopes", "", "new scopes, separated by spaces")
-	f.StringVar(&authz, "authorization-endpoint", "", "new authorization endpoint")
-	f.StringVar(&token, "token-endpoint", "", "new token endpoint")
-	f.StringVar(&revocation, "revocation-endpoint", "", "new revocation endpoint")
-	f.StringVar(&issuer, "issuer", "", "new issuer")
-	f.StringVar(&style, "auth-style", "", authStyleHelp)
-	push := f.String("push-endpoint", "", "new pushed authorization request endpoint")
-	device := f.String("device-endpoint", "", "new device authorization endpoint")
-	types := f.StringSlice("grant-type", nil, grantTypeHelp)
-	resources := f.StringSlice("resource", nil, "what the tokens are for (RFC 8707); may be repeated")
-	f.Int64Var(&version, "expected-version", -1, "refuse if the link is at another version")
-	c.RunE = func(cmd *cobra.Command, args []string) error {
-		out, err := a.outcome(cmd, "UpdateOutgoingLink", func(ctx context.Context, c client.Client) (any, error) {
-			id, err := linkID(ctx, c, args[0])
-			u := commands.UpdateOutgoingLink{Header: a.header(""), Link: id}
-			given(f.Changed("name"), &u.Name, name)
-			given(f.Changed("client-id"), &u.ClientID, clientID)
-			given(f.Changed("authorization-endpoint"), &u.AuthorizationEndpoint, authz)
-			given(f.Changed("token-endpoint"), &u.TokenEndpoint, token)
-			given(f.Changed("revocation-endpoint"), &u.RevocationEndpoint, revocation)
-			given(f.Changed("issuer"), &u.Issuer, issuer)
-			given(f.Changed("auth-style"), &u.AuthStyle, link.AuthStyle(style))
-			given(f.Changed("push-endpoint"), &u.PushEndpoint, *push)
-			given(f.Changed("device-endpoint"), &u.DeviceEndpoint, *device)
-			given(f.Changed("resource"), &u.Resources, *resources)
-			given(version >= 0, &u.ExpectedVersion, uint64(version))
-			u.GrantTypes = grantTypes(*types)
-			if f.Changed("scopes") {
-				u.Scopes = strings.Fields(scopes)
-			}
-			return u, err
-		})
-		if err != nil {
-			return err
-		}
-		if len(out.Events) > 0 {
-			fmt.Fprintf(a.err, "the provider must know this redirect URL; register it there if it is new: %s\n", out.RedirectURL)
-		}
-		return a.printOutcome(out)
-	}
-	return c
-}
-
-func given[T any](is bool, to **T, value T) {
-	if is {
-		*to = &value
-	}
 }
 
 func (a *app) linkReplaceSecret() *cobra.Command {

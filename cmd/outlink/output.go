@@ -77,6 +77,14 @@ func (a *app) fields(v any, pairs ...[2]string) error {
 	return a.print(v, []string{"field", "value"}, rows)
 }
 
+// yes says so, and nothing otherwise.
+func yes(is bool) string {
+	if is {
+		return "yes"
+	}
+	return ""
+}
+
 func when(t *time.Time) string {
 	if t == nil || t.IsZero() {
 		return ""

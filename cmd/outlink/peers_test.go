@@ -149,9 +149,12 @@ func (d *dev) authorize(p testenv.Peer, flags ...string) {
 	var begun struct {
 		URL string `json:"authorization_url"`
 	}
-	create := []string{"link", "create", "--name", "peer", "--provider", "custom", "--client-id", p.ClientID, "--client-secret-file", secret,
+	create := []string{"link", "create", "--name", "peer", "--provider", "custom", "--client-id", p.ClientID,
 		"--scopes", "openid offline_access", "--auth-style", string(p.AuthStyle),
 		"--authorization-endpoint", p.AuthorizationEndpoint, "--token-endpoint", p.TokenEndpoint}
+	if p.AuthStyle != link.None {
+		create = append(create, "--client-secret-file", secret)
+	}
 	d.get(&struct{}{}, append(create, flags...)...)
 	d.get(&begun, "grant", "authorize", "peer")
 	page, err := testenv.NewBrowser().Authorize(d.t.Context(), begun.URL)

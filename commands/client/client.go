@@ -69,6 +69,7 @@ type Token struct {
 	ExpiresAt   time.Time `json:"expires_at"`
 	Scopes      []string  `json:"scopes"`
 	Generation  uint64    `json:"generation"`
+	DPoPProof   string    `json:"dpop_proof,omitempty"` // see [Client.BoundToken]
 }
 
 // Token fetches an access token that lives at least minTTL, if the provider
@@ -81,6 +82,7 @@ type tokenRequest struct {
 	Subject     string `json:"subject,omitempty"`
 	MinTTL      string `json:"min_ttl,omitempty"`
 	MinSequence uint64 `json:"min_sequence,omitempty"` // of an event that the answer knows of
+	DPoP        *Proof `json:"dpop,omitempty"`
 }
 
 // AnyToken fetches an access token that is still valid, however soon it ends.

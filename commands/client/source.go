@@ -8,6 +8,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"outlink/commands"
+	"outlink/domain"
 )
 
 // The life of a cached token.
@@ -35,6 +36,9 @@ func (b bound) Token() (*oauth2.Token, error) {
 	t, err := b.from.token(b.ctx)
 	if err != nil {
 		return nil, err
+	}
+	if t.bound() {
+		return nil, domain.Errorf(domain.FailedPrecondition, "the token is bound to a key, and each request needs a proof of its own (RFC 9449): use HTTPClient, RoundTripper or BoundToken in place of a token source")
 	}
 	return &oauth2.Token{AccessToken: t.AccessToken, TokenType: t.TokenType, Expiry: t.ExpiresAt}, nil
 }
@@ -115,6 +119,12 @@ func (s *source) renewed(ctx context.Context, refused, after uint64) (Token, err
 			return t, err
 		}
 	}
+}
+
+// proven fetches the present token with the proof for one request. Its generation
+// may be newer than that of the kept one.
+func (s *source) proven(ctx context.Context, p Proof) (Token, error) {
+	return s.client.BoundToken(ctx, s.link, s.subject, p)
 }
 
 func (s *source) fetch(ctx context.Context, after uint64) (Token, error) {

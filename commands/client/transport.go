@@ -1,8 +1,10 @@
 package client
 
 import (
+	"cmp"
 	"io"
 	"net/http"
+	"net/url"
 
 	"github.com/google/uuid"
 )
@@ -14,20 +16,23 @@ func (c Client) HTTPClient(link uuid.UUID, subject string) *http.Client {
 }
 
 // RoundTripper sends requests by base (nil: http.DefaultTransport) with a
-// grant's access token as bearer token (RFC 6750). When the answer is 401 it
-// reports the token as rejected, gets the next one and repeats the request once,
-// if its body can be had again: there is none, or there is GetBody. After a
-// redirect to another origin no token is sent.
+// grant's access token: as bearer token (RFC 6750), or with a proof for each
+// request where it is bound to a key (RFC 9449), which Outlink makes. When the
+// answer is 401 it reports the token as rejected, gets the next one and repeats
+// the request once, if its body can be had again: there is none, or there is
+// GetBody. A server that wants its nonce in the proof gets it in one more try.
+// After a redirect to another origin no token is sent.
 func (c Client) RoundTripper(link uuid.UUID, subject string, base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
 	}
-	return &transport{newSource(c, link, subject), base}
+	return &transport{source: newSource(c, link, subject), base: base}
 }
 
 type transport struct {
 	source *source
 	base   http.RoundTripper
+	nonces nonces
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -40,8 +45,8 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req) // a RoundTripper closes it, even on errors
 		return nil, err
 	}
-	res, err := t.base.RoundTrip(authorized(req, token))
-	if err != nil || res.StatusCode != http.StatusUnauthorized {
+	res, err := t.send(req, &token)
+	if err != nil || res.StatusCode != http.StatusUnauthorized || token.bound() && wantsNonce(res) {
 		return res, err
 	}
 	return t.again(req, res, token)
@@ -57,15 +62,61 @@ func (t *transport) again(req *http.Request, refused *http.Response, token Token
 	if !ok {
 		return refused, nil
 	}
-	_, _ = io.CopyN(io.Discard, refused.Body, 64<<10) // so that the connection can be used again
-	_ = refused.Body.Close()
-	return t.base.RoundTrip(authorized(repeat, newer))
+	discard(refused)
+	return t.send(repeat, &newer)
+}
+
+// send sends a request with the token, and once more where the server wants a
+// nonce in the proof. A newer token that came with a proof takes its place.
+func (t *transport) send(req *http.Request, token *Token) (*http.Response, error) {
+	res, err := t.sendOnce(req, token)
+	if err != nil || !token.bound() || !wantsNonce(res) {
+		return res, err
+	}
+	repeat, ok := replayed(req)
+	if !ok {
+		return res, nil
+	}
+	discard(res)
+	return t.sendOnce(repeat, token)
+}
+
+func (t *transport) sendOnce(req *http.Request, token *Token) (*http.Response, error) {
+	if token.bound() {
+		var err error
+		if *token, err = t.source.proven(req.Context(), Proof{Method: cmp.Or(req.Method, http.MethodGet), URL: target(req), Nonce: t.nonces.of(req.URL)}); err != nil {
+			closeBody(req)
+			return nil, err
+		}
+	}
+	res, err := t.base.RoundTrip(authorized(req, *token))
+	if err == nil && token.bound() {
+		t.nonces.heard(req.URL, res)
+	}
+	return res, err
+}
+
+// target is what a proof is for. What a query holds is nobody's but the server's.
+func target(req *http.Request) string {
+	u := url.URL{Scheme: req.URL.Scheme, Host: cmp.Or(req.Host, req.URL.Host), Path: cmp.Or(req.URL.Path, "/"), RawPath: req.URL.RawPath}
+	return u.String()
+}
+
+// discard ends an answer so that the connection can be used again.
+func discard(res *http.Response) {
+	_, _ = io.CopyN(io.Discard, res.Body, 64<<10)
+	_ = res.Body.Close()
 }
 
 // authorized is the request with the token, on a copy: a RoundTripper does not
 // change what it is given, and a redirect copies the headers of what it was given.
 func authorized(req *http.Request, token Token) *http.Request {
 	r := req.Clone(req.Context())
+	if token.DPoPProof != "" {
+		r.Header.Set("Authorization", "DPoP "+token.AccessToken)
+		r.Header.Set("DPoP", token.DPoPProof)
+		return r
+	}
 	r.Header.Set("Authorization", "Bearer "+token.AccessToken)
 	return r
 }
@@ -93,7 +144,7 @@ func atHome(req *http.Request) bool {
 	for first.Response != nil && first.Response.Request != nil {
 		first = first.Response.Request
 	}
-	return first.URL.Scheme == req.URL.Scheme && first.URL.Host == req.URL.Host
+	return origin(first.URL) == origin(req.URL)
 }
 
 func closeBody(req *http.Request) {

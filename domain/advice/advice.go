@@ -55,13 +55,14 @@ var consents = map[grant.Reason]Advice{
 }
 
 var deferrals = map[grant.DeferReason]string{
-	grant.NotSent:      "The last try never left its node.",
-	grant.Transient:    "The provider had a passing trouble.",
-	grant.RateLimited:  "The provider asked to wait.",
-	grant.Ambiguous:    "The provider's last answer did not arrive.",
-	grant.LinkTrouble:  "The link is in trouble: see its status.",
-	grant.Unconfirmed:  "The provider called the grant invalid; it is asked once more before anybody is told.",
-	grant.AccessDenied: "The provider refused, without a reason that is known to be final.",
+	grant.NotSent:         "The last try never left its node.",
+	grant.Transient:       "The provider had a passing trouble.",
+	grant.RateLimited:     "The provider asked to wait.",
+	grant.Ambiguous:       "The provider's last answer did not arrive.",
+	grant.WaitsForSubject: "The grant whose token it exchanges has none now: see that one.",
+	grant.LinkTrouble:     "The link is in trouble: see its status.",
+	grant.Unconfirmed:     "The provider called the grant invalid; it is asked once more before anybody is told.",
+	grant.AccessDenied:    "The provider refused, without a reason that is known to be final.",
 }
 
 // OfGrant is about a grant's own state, without its link.

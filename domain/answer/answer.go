@@ -53,7 +53,7 @@ type Answer struct {
 	RetryAfter time.Duration // as the provider asked, 0 if it did not
 	Blocked    bool          // not sent, and no retry helps: the endpoint's certificate or address is not acceptable
 	Skew       time.Duration // how far the provider's clock is ahead of this node's, by its Date header; 0 when unknown
-	Requests   int           // token requests that reached the wire
+	Requests   int           // token requests that reached the wire, and that the provider may have acted on
 	Unknown    int           // of these, requests whose outcome nobody knows
 }
 
@@ -65,11 +65,19 @@ type Raw struct {
 	Body        []byte `json:"body"`
 }
 
+// The token types: whoever has it may use it (RFC 6750), or who has the key that
+// it is bound to (RFC 9449).
+const (
+	Bearer        = "Bearer"
+	DPoP          = "DPoP"
+	NotApplicable = "N_A" // had by exchange, and no access token (RFC 8693 section 2.2.1)
+)
+
 // Token is what a token endpoint issued (RFC 6749 section 5.1), normalised.
 type Token struct {
 	AccessToken          domain.Secret
 	RefreshToken         domain.Secret // zero: the answer brought none
-	TokenType            string        // "Bearer" in any case of letters
+	TokenType            string        // [Bearer], [DPoP] or [NotApplicable]
 	Lifetime             time.Duration // of the access token; 0: not said
 	RefreshTokenLifetime time.Duration // 0: not said
 	Scopes               []string      // nil: as requested

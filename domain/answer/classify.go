@@ -30,7 +30,8 @@ var codes = map[string]Class{
 	"invalid_target":            ConfigError,
 	"unsupported_response_type": ConfigError,
 	"redirect_uri_mismatch":     ConfigError, // GitHub, Google
-	"use_dpop_nonce":            ConfigError, // Outlink sends no DPoP proofs
+	"use_dpop_nonce":            ConfigError, // without a proof; internal/oauth answers it where it sends one
+	"invalid_dpop_proof":        ConfigError, // clocks that differ, or no proof where one is demanded
 
 	"slow_down":               RateLimited,
 	"authorization_pending":   Transient,

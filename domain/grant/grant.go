@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"outlink/domain/answer"
 	"outlink/domain/link"
 )
 
@@ -76,13 +77,14 @@ type DeferReason string
 
 // The reasons to try again later.
 const (
-	NotSent      DeferReason = "not_sent"      // no byte of the refresh token left the node
-	Transient    DeferReason = "transient"     // the provider had a passing trouble
-	RateLimited  DeferReason = "rate_limited"  // the provider asked to wait
-	Ambiguous    DeferReason = "ambiguous"     // sent, and no complete answer
-	LinkTrouble  DeferReason = "link_trouble"  // the link's fault, not the grant's
-	Unconfirmed  DeferReason = "unconfirmed"   // invalid_grant once: it is asked again before anyone is told
-	AccessDenied DeferReason = "access_denied" // a refusal that is not known to be final
+	NotSent         DeferReason = "not_sent"          // no byte of the refresh token left the node
+	Transient       DeferReason = "transient"         // the provider had a passing trouble
+	RateLimited     DeferReason = "rate_limited"      // the provider asked to wait
+	Ambiguous       DeferReason = "ambiguous"         // sent, and no complete answer
+	WaitsForSubject DeferReason = "waits_for_subject" // the grant whose token is exchanged has none
+	LinkTrouble     DeferReason = "link_trouble"      // the link's fault, not the grant's
+	Unconfirmed     DeferReason = "unconfirmed"       // invalid_grant once: it is asked again before anyone is told
+	AccessDenied    DeferReason = "access_denied"     // a refusal that is not known to be final
 )
 
 // Authorization is an open authorization request.
@@ -328,7 +330,7 @@ func (s State) deferred(e RefreshDeferred) State {
 	s.Attempt, s.RetryAt, s.Deferred, s.ProviderCode = nil, e.RetryAt, e.Reason, e.ProviderCode
 	s.Failures++
 	switch {
-	case e.Reason == LinkTrouble, e.Reason == NotSent: // says nothing about the grant
+	case e.Reason == LinkTrouble, e.Reason == NotSent, e.Reason == WaitsForSubject: // says nothing about the grant
 		s.FailingSince = time.Time{}
 	case s.FailingSince.IsZero():
 		s.FailingSince = e.At
@@ -349,6 +351,10 @@ func (s State) remembering(exchange uuid.UUID) []uuid.UUID {
 	all := append(slices.Clone(s.Exchanges), exchange)
 	return all[max(0, len(all)-remembered):]
 }
+
+// Bound reports whether the grant's tokens are bound to its key (RFC 9449). A
+// public client's refresh token is then as well, whatever the link says by now.
+func (s State) Bound() bool { return s.Credential != nil && s.Credential.TokenType == answer.DPoP }
 
 // Knows reports whether an exchange's token is in the history already.
 func (s State) Knows(exchange uuid.UUID) bool { return slices.Contains(s.Exchanges, exchange) }

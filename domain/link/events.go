@@ -24,7 +24,7 @@ var Kinds = domain.NewKinds("link", Event.kind,
 
 // StateVersion is the version of [State] as it travels beside each event. Raise
 // it when State or Evolve changes: older messages are then folded again.
-const StateVersion = 2
+const StateVersion = 3
 
 // Created brings a link into being.
 type Created struct {

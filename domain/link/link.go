@@ -71,12 +71,19 @@ type GrantType string
 // The grant types. Refreshing belongs to those that a person consents to.
 const (
 	AuthorizationCode GrantType = "authorization_code"
-	DeviceCode        GrantType = "urn:ietf:params:oauth:grant-type:device_code" // RFC 8628: a person, on another device
-	ClientCredentials GrantType = "client_credentials"                           // RFC 6749 section 4.4: the client itself, without a person
+	DeviceCode        GrantType = "urn:ietf:params:oauth:grant-type:device_code"    // RFC 8628: a person, on another device
+	ClientCredentials GrantType = "client_credentials"                              // RFC 6749 section 4.4: the client itself, without a person
+	JWTBearer         GrantType = "urn:ietf:params:oauth:grant-type:jwt-bearer"     // RFC 7523 section 2.1: the same, by an assertion that it signs; see [Assertion]
+	TokenExchange     GrantType = "urn:ietf:params:oauth:grant-type:token-exchange" // RFC 8693: the same, for another grant's token; see [Exchange]
 )
 
 // GrantTypes lists the grant types.
-func GrantTypes() []GrantType { return []GrantType{AuthorizationCode, DeviceCode, ClientCredentials} }
+func GrantTypes() []GrantType {
+	return append([]GrantType{AuthorizationCode, DeviceCode}, Requested()...)
+}
+
+// Requested lists the grant types by which the client itself requests tokens.
+func Requested() []GrantType { return []GrantType{ClientCredentials, JWTBearer, TokenExchange} }
 
 // Config is what an administrator configures.
 type Config struct {
@@ -94,6 +101,9 @@ type Config struct {
 	GrantTypes            []GrantType       `json:"grant_types,omitempty"`                           // none: authorization_code
 	DeviceEndpoint        string            `json:"device_authorization_endpoint,omitempty"`         // RFC 8628
 	PushEndpoint          string            `json:"pushed_authorization_request_endpoint,omitempty"` // RFC 9126; empty: requests go through the browser
+	DPoP                  bool              `json:"dpop_bound_access_tokens,omitempty"`              // tokens are bound to a key of the grant's own (RFC 9449)
+	Assertion             Assertion         `json:"assertion,omitzero"`                              // of the grant type jwt-bearer
+	Exchange              Exchange          `json:"exchange,omitzero"`                               // of the grant type token-exchange
 	RedirectURL           string            `json:"redirect_url"`
 }
 
@@ -103,6 +113,11 @@ func (c Config) Uses(t GrantType) bool {
 		return t == AuthorizationCode
 	}
 	return slices.Contains(c.GrantTypes, t)
+}
+
+// Requests are the ways by which the client itself requests the link's tokens.
+func (c Config) Requests() []GrantType {
+	return slices.DeleteFunc(Requested(), func(t GrantType) bool { return !c.Uses(t) })
 }
 
 // AsksPerson reports whether a person consents to the link's grants.

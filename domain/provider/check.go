@@ -27,7 +27,7 @@ const (
 // Overriding one undoes a protection; request and request_uri override them all.
 var reserved = []string{
 	"client_id", "redirect_uri", "response_type", "scope", "state", "nonce",
-	"code_challenge", "code_challenge_method", "request", "request_uri", "resource",
+	"code_challenge", "code_challenge_method", "request", "request_uri", "resource", "dpop_jkt",
 }
 
 // Problem is one thing that is wrong with a link's configuration.
@@ -77,6 +77,8 @@ func (p Provider) Check(c link.Config, secretGiven bool, pol Policy) error {
 	}
 	ps.params(c.AuthorizationParams)
 	ps.resources(c.Resources)
+	ps.assertion(c)
+	ps.exchange(c)
 	return ps.err()
 }
 
@@ -120,17 +122,6 @@ func secretAdvice(p Provider) string {
 		return `give it, or set auth_style "none" for a public client`
 	}
 	return "give the one that " + p.Name + " shows beside the client id"
-}
-
-func (ps *problems) grantTypes(c link.Config) {
-	for _, t := range c.GrantTypes {
-		if !slices.Contains(link.GrantTypes(), t) {
-			ps.add("grant_types", "have %s, which is unknown; use %q", shown(string(t)), link.GrantTypes())
-		}
-	}
-	if c.Uses(link.ClientCredentials) && c.AuthStyle == link.None {
-		ps.add("grant_types", `have "client_credentials", which a public client has none of (RFC 6749 section 4.4); give its client secret and an auth_style`)
-	}
 }
 
 func (ps *problems) scopes(p Provider, c link.Config) {

@@ -29,6 +29,13 @@ func (p Provider) Complete(c link.Config) link.Config {
 		c.PushEndpoint = or(c.PushEndpoint, p.PushEndpoint)
 		c.Issuer = or(c.Issuer, p.Issuer)
 	}
+	if c.Uses(link.JWTBearer) {
+		c.Assertion = c.Assertion.Over(p.Assertion)
+	}
+	if c.Uses(link.TokenExchange) {
+		c.Exchange = c.Exchange.Over(p.Exchange)
+	}
+	c.DPoP = c.DPoP || p.DPoP // what a provider demands, no link can leave out
 	c.AuthStyle = or(c.AuthStyle, or(p.AuthStyle, link.Body))
 	if len(c.GrantTypes) == 0 {
 		c.GrantTypes = slices.Clone(p.GrantTypes)

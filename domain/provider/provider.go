@@ -44,9 +44,12 @@ type Provider struct {
 	RequiredScopes        []string                `yaml:"required_scopes" json:"required_scopes,omitempty"` // without these there is no refresh token
 	ScopesOptional        bool                    `yaml:"scopes_optional" json:"scopes_optional,omitempty"` // a link may ask for none: the client's registration fixes them
 	AuthorizationParams   map[string]string       `yaml:"authorization_params" json:"authorization_params,omitempty"`
-	PublicClients         bool                    `yaml:"public_clients" json:"public_clients,omitempty"` // a client secret is not required
-	NoPKCE                bool                    `yaml:"no_pkce" json:"no_pkce,omitempty"`               // the provider does not take part in RFC 7636
-	TokenRequest          string                  `yaml:"token_request" json:"token_request,omitempty"`   // "json" where the token endpoint wants that; "" means a form
+	PublicClients         bool                    `yaml:"public_clients" json:"public_clients,omitempty"`                     // a client secret is not required
+	NoPKCE                bool                    `yaml:"no_pkce" json:"no_pkce,omitempty"`                                   // the provider does not take part in RFC 7636
+	DPoP                  bool                    `yaml:"dpop_bound_access_tokens" json:"dpop_bound_access_tokens,omitempty"` // the provider demands DPoP (RFC 9449)
+	Assertion             link.Assertion          `yaml:"assertion" json:"assertion,omitzero"`                                // of links that use jwt-bearer
+	Exchange              link.Exchange           `yaml:"exchange" json:"exchange,omitzero"`                                  // of links that use token-exchange
+	TokenRequest          string                  `yaml:"token_request" json:"token_request,omitempty"`                       // "json" where the token endpoint wants that; "" means a form
 	Response              Response                `yaml:"response" json:"response,omitzero"`
 	Redirect              RedirectPolicy          `yaml:"redirect" json:"redirect"`
 	Rotation              Rotation                `yaml:"rotation" json:"rotation"`

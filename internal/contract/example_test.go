@@ -36,6 +36,9 @@ var (
 	which  = commands.GrantRef{Link: theLink, Subject: "default"}
 	sealed = domain.SecretInput{Sealed: &domain.Sealed{From: "XDBO6PUUFHNAPFSSZVBMOSSIZVU5AQDLO4OT5FCQDMZDUKGBBMS4FIGR", Ciphertext: []byte("a sealed secret")}}
 	style  = link.Basic
+
+	exchange  = link.Exchange{Link: id, Subject: "anna", SubjectTokenType: link.AccessTokenType, RequestedTokenType: link.AccessTokenType, Audience: "https://api.example"}
+	assertion = link.Assertion{Issuer: "client", Subject: "robot", Audience: "https://op.example", NoSubject: true, Scopes: link.InAssertion, Alone: true}
 )
 
 // commandExamples are one of each command, with all its members.
@@ -47,7 +50,7 @@ var commandExamples = map[string]any{
 			TokenEndpoint: "https://op.example/token", RevocationEndpoint: "https://op.example/revoke", Issuer: "https://op.example",
 			AuthStyle: link.Basic, AuthorizationParams: map[string]string{"prompt": "consent"},
 			DeviceEndpoint: "https://op.example/device", PushEndpoint: "https://op.example/par",
-			Resources: []string{"https://api.example"}, GrantTypes: link.GrantTypes(),
+			Resources: []string{"https://api.example"}, GrantTypes: link.GrantTypes(), DPoP: true, Assertion: assertion, Exchange: exchange,
 		},
 	},
 	"UpdateOutgoingLink": commands.UpdateOutgoingLink{
@@ -56,14 +59,14 @@ var commandExamples = map[string]any{
 		RevocationEndpoint: some("https://op.example/revoke"), Issuer: some("https://op.example"), AuthStyle: &style,
 		AuthorizationParams: &map[string]string{"prompt": "consent"},
 		DeviceEndpoint:      some("https://op.example/device"), PushEndpoint: some("https://op.example/par"),
-		Resources: &[]string{"https://api.example"}, GrantTypes: link.GrantTypes(),
+		Resources: &[]string{"https://api.example"}, GrantTypes: link.GrantTypes(), DPoP: some(true), Assertion: &assertion, Exchange: &exchange,
 	},
 	"ReplaceClientSecret": commands.ReplaceClientSecret{Header: header, Link: theLink, ClientSecret: sealed},
 	"DisableLink":         commands.DisableLink{Header: header, Link: theLink},
 	"EnableLink":          commands.EnableLink{Header: header, Link: theLink},
 	"DeleteLink":          commands.DeleteLink{Header: header, Link: theLink},
 	"BeginAuthorization":  commands.BeginAuthorization{Header: header, Link: theLink, Subject: "default", Device: true},
-	"RequestToken":        commands.RequestToken{Header: header, Link: theLink, Subject: "default"},
+	"RequestToken":        commands.RequestToken{Header: header, Link: theLink, Subject: "default", GrantType: link.JWTBearer},
 	"RecordTokenIssued": commands.RecordTokenIssued{
 		Header: header, Link: theLink, Subject: "default", RefreshToken: sealed, AccessToken: sealed, TokenType: "Bearer",
 		Scopes: []string{"a", "b"}, ExpiresAt: at.Add(time.Hour), RefreshTokenExpiresAt: at.Add(24 * time.Hour),
@@ -86,7 +89,11 @@ var outcomeExamples = map[string]any{
 	"outlink.outcome.v1.nothing": commands.Outcome{Link: theLink, Sequence: 7, Version: 1, Events: []string{}},
 	"outlink.error.v1":           *domain.Errorf(domain.Conflict, "it is at version 4, not at the expected 3; read it again and decide anew").With("version", 4.0),
 	"outlink.token.request.v1":   microapi.TokenRequest{Subject: "default", MinTTL: "30s", MinSequence: 8, Purpose: "sync"},
-	"outlink.token.reply.v1":     microapi.TokenReply{AccessToken: "an access token", TokenType: "Bearer", ExpiresAt: at, Scopes: []string{"a"}, Generation: 2},
+	"outlink.token.request.v1.dpop": microapi.TokenRequest{
+		DPoP: &microapi.ProofRequest{Method: "GET", URL: "https://api.example/me", Nonce: "eyJ7S_zG.eyJbjoz"},
+	},
+	"outlink.token.reply.v1":      microapi.TokenReply{AccessToken: "an access token", TokenType: "Bearer", ExpiresAt: at, Scopes: []string{"a"}, Generation: 2},
+	"outlink.token.reply.v1.dpop": microapi.TokenReply{AccessToken: "an access token", TokenType: "DPoP", ExpiresAt: at, Scopes: []string{"a"}, Generation: 2, DPoPProof: "a proof"},
 }
 
 // noticeExamples are one of each kind of notice.

@@ -50,6 +50,8 @@ type op struct {
 	refresh    string
 	refreshes  int
 	secrets    []string
+	proofs     []string                                     // DPoP proofs that came
+	exchanged  string                                       // the last subject token that came
 	odd        []func(w http.ResponseWriter, secret string) // answers to the next token requests
 }
 
@@ -93,6 +95,10 @@ func (o *op) token(w http.ResponseWriter, r *http.Request) {
 		o.secrets = append(o.secrets, r.FormValue("code_verifier"))
 		ok = ok && o.challenges[r.FormValue("code")] == base64.RawURLEncoding.EncodeToString(sum[:])
 		delete(o.challenges, r.FormValue("code"))
+	case string(link.TokenExchange):
+		o.exchanged = r.FormValue("subject_token")
+		_ = json.NewEncoder(w).Encode(map[string]any{"access_token": o.secret(), "token_type": "bearer", "expires_in": o.life})
+		return
 	default:
 		ok = ok && r.FormValue("refresh_token") == o.refresh
 		o.refreshes++
@@ -108,8 +114,12 @@ func (o *op) token(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"error":"invalid_grant"}`)
 		return
 	}
+	kind := "bearer"
+	if proof := r.Header.Get("DPoP"); proof != "" {
+		kind, o.proofs = "DPoP", append(o.proofs, proof)
+	}
 	o.refresh = o.secret()
-	_ = json.NewEncoder(w).Encode(map[string]any{"access_token": o.secret(), "token_type": "bearer", "expires_in": o.life, "refresh_token": o.refresh})
+	_ = json.NewEncoder(w).Encode(map[string]any{"access_token": o.secret(), "token_type": kind, "expires_in": o.life, "refresh_token": o.refresh})
 }
 
 const clientSecret = "canary-client-secret-0123456789"
@@ -196,17 +206,21 @@ func (i *installation) do(command string, body any) (out commands.Outcome) {
 
 func (i *installation) createLink(o *op, name string) uuid.UUID {
 	i.t.Helper()
+	return i.createLinkWith(o, name, func(*commands.Draft) {})
+}
+
+func (i *installation) createLinkWith(o *op, name string, change func(*commands.Draft)) uuid.UUID {
+	i.t.Helper()
 	secret, err := i.c.Seal(i.ctx(), domain.NewSecret(clientSecret))
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	return i.do("CreateOutgoingLink", commands.CreateOutgoingLink{
-		Header: commands.Header{CommandID: uuid.New()}, ClientSecret: secret,
-		Draft: commands.Draft{
-			Name: name, Provider: "custom", ClientID: "id", Scopes: []string{"a", "b"}, AuthStyle: link.Basic,
-			AuthorizationEndpoint: o.URL + "/authorize", TokenEndpoint: o.URL + "/token", RevocationEndpoint: o.URL + "/revoke",
-		},
-	}).Link
+	d := commands.Draft{
+		Name: name, Provider: "custom", ClientID: "id", Scopes: []string{"a", "b"}, AuthStyle: link.Basic,
+		AuthorizationEndpoint: o.URL + "/authorize", TokenEndpoint: o.URL + "/token", RevocationEndpoint: o.URL + "/revoke",
+	}
+	change(&d)
+	return i.do("CreateOutgoingLink", commands.CreateOutgoingLink{Header: commands.Header{CommandID: uuid.New()}, ClientSecret: secret, Draft: d}).Link
 }
 
 // browse opens a URL as a browser does, with cookies, and returns the last page.

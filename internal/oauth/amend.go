@@ -10,30 +10,31 @@ import (
 	"strings"
 )
 
-// amended sets parameters for which the library has no place, and writes the
-// request as JSON for a provider that takes no form.
-func (e *exchange) amended(req *http.Request) (*http.Request, error) {
-	asJSON := e.profile.TokenRequest == "json"
-	if len(e.params) == 0 && !asJSON {
-		return req, nil
-	}
+// form is what the library wants to send.
+func form(req *http.Request) (url.Values, error) {
 	body, err := io.ReadAll(req.Body)
 	_ = req.Body.Close()
 	if err != nil {
 		return nil, err
 	}
-	form, err := url.ParseQuery(string(body))
+	values, err := url.ParseQuery(string(body))
 	if err != nil {
 		return nil, errors.New("the request is no form")
 	}
+	return values, nil
+}
+
+// amend gives the request its body: the form with the parameters for which the
+// library has no place, as JSON for a provider that takes no form.
+func (e *exchange) amend(req *http.Request, form url.Values) {
 	maps.Copy(form, e.params)
-	encoded := form.Encode()
-	if asJSON {
-		encoded = jsonForm(form)
+	body := form.Encode()
+	if e.profile.TokenRequest == "json" {
+		body = jsonForm(form)
 		req.Header.Set("Content-Type", "application/json")
 	}
-	req.Body, req.ContentLength = io.NopCloser(strings.NewReader(encoded)), int64(len(encoded))
-	return req, nil
+	req.Body, req.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+	req.GetBody = nil // without it the transport cannot send the body twice
 }
 
 // jsonForm writes a form as a JSON object: a repeated parameter is an array.

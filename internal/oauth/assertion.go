@@ -16,6 +16,8 @@ import (
 	"github.com/google/uuid"
 
 	"outlink/domain"
+	"outlink/domain/grant"
+	"outlink/domain/link"
 	"outlink/domain/provider"
 )
 
@@ -31,6 +33,37 @@ func clientAssertion(r provider.Registration, now time.Time) (string, error) {
 		Issuer: r.ClientID, Subject: r.ClientID, Audience: jwt.Audience{cmp.Or(r.Issuer, r.TokenEndpoint)},
 		ID: uuid.NewString(), IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(assertionLife)),
 	})
+}
+
+// scopeClaim is where Google has the scopes of a request.
+type scopeClaim struct {
+	Scope string `json:"scope"`
+}
+
+// grantAssertion is the grant itself: the client says for whom it wants a token
+// (RFC 7523 section 2.1).
+func grantAssertion(r provider.Registration, now time.Time) (string, error) {
+	issuer := cmp.Or(r.Assertion.Issuer, r.ClientID)
+	claims := []any{jwt.Claims{
+		Issuer: issuer, Subject: assertedSubject(r, issuer), Audience: jwt.Audience{cmp.Or(r.Assertion.Audience, r.Issuer, r.TokenEndpoint)},
+		ID: uuid.NewString(), IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(assertionLife)),
+	}}
+	if r.Assertion.Scopes == link.InAssertion && len(r.Scopes) > 0 {
+		claims = append(claims, scopeClaim{strings.Join(r.Scopes, cmp.Or(r.Provider.ScopeSeparator, " "))})
+	}
+	return sign(r.ClientSecret, claims...)
+}
+
+func assertedSubject(r provider.Registration, issuer string) string {
+	switch {
+	case r.Assertion.Subject != "":
+		return r.Assertion.Subject
+	case r.Subject != grant.DefaultSubject && r.Subject != "":
+		return r.Subject
+	case r.Assertion.NoSubject:
+		return ""
+	}
+	return issuer
 }
 
 func sign(secret domain.Secret, claims ...any) (string, error) {

@@ -30,6 +30,7 @@ import (
 	"outlink/domain/answer"
 	"outlink/domain/link"
 	"outlink/domain/provider"
+	"outlink/internal/dpop"
 )
 
 // Options configure a Client.
@@ -45,6 +46,7 @@ type Client struct {
 	options   Options
 	transport http.RoundTripper // of clients without a certificate
 	deadline  time.Duration
+	nonces    dpop.Nonces // of token endpoints
 }
 
 // New makes a Client.
@@ -97,12 +99,18 @@ func config(r provider.Registration) *oauth2.Config {
 	case link.Body:
 		secret = r.ClientSecret.Reveal()
 	}
-	scopes := r.Scopes
+	id, scopes := r.ClientID, r.Scopes
+	if r.GrantType == link.JWTBearer && r.Assertion.Alone {
+		id = ""
+	}
+	if r.GrantType == link.JWTBearer && r.Assertion.Scopes != "" && r.Assertion.Scopes != link.InRequest {
+		scopes = nil
+	}
 	if sep := r.Provider.ScopeSeparator; sep != "" && sep != " " {
 		scopes = []string{strings.Join(scopes, sep)}
 	}
 	return &oauth2.Config{
-		ClientID: r.ClientID, ClientSecret: secret, RedirectURL: r.RedirectURL, Scopes: scopes,
+		ClientID: id, ClientSecret: secret, RedirectURL: r.RedirectURL, Scopes: scopes,
 		Endpoint: oauth2.Endpoint{AuthURL: r.AuthorizationEndpoint, TokenURL: r.TokenEndpoint, AuthStyle: style},
 	}
 }
@@ -116,6 +124,9 @@ func (c *Client) AuthorizationURL(r provider.Registration, state, verifier strin
 	}
 	for k, v := range r.AuthorizationParams {
 		options = append(options, oauth2.SetAuthURLParam(k, v))
+	}
+	if jkt := thumbprint(r.DPoPKey); jkt != "" {
+		options = append(options, oauth2.SetAuthURLParam("dpop_jkt", jkt))
 	}
 	u := config(r).AuthCodeURL(state, options...)
 	if len(r.Resources) > 0 { // the library sets a parameter once, and this one may be repeated
@@ -155,13 +166,14 @@ func (c *Client) request(ctx context.Context, r provider.Registration, t *exchan
 	if len(r.Resources) > 0 {
 		t.params["resource"] = r.Resources
 	}
+	c.bind(t, r)
 	return c.send(ctx, r, t, send)
 }
 
 // Read reads an answer that was kept, as Refresh would have. It needs no secret
 // of the client's, which may be another by now.
 func (c *Client) Read(r provider.Registration, raw answer.Raw) answer.Answer {
-	return c.send(context.Background(), r, &exchange{transport: replay(raw), renews: true}, renewing(r, domain.NewSecret("kept")))
+	return c.send(context.Background(), r, &exchange{transport: replay(raw), renews: true, bound: true}, renewing(r, domain.NewSecret("kept")))
 }
 
 func renewing(r provider.Registration, token domain.Secret) func(context.Context) (*oauth2.Token, error) {
@@ -203,7 +215,7 @@ func (c *Client) send(ctx context.Context, r provider.Registration, t *exchange,
 	token, err := request(context.WithValue(ctx, oauth2.HTTPClient, hc))
 	a := t.answer(token, err)
 	a.SentAt = sentAt
-	if t.wrote.Load() && t.refused == nil {
+	if t.acted() {
 		a.Requests = 1
 	}
 	return a

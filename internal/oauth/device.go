@@ -30,6 +30,7 @@ func (c *Client) AuthorizeDevice(ctx context.Context, r provider.Registration) (
 	if len(r.Resources) > 0 {
 		form["resource"] = r.Resources
 	}
+	r.DPoPKey = domain.Secret{} // the code is bound when it is exchanged
 	body, ans := c.ask(ctx, r, r.DeviceEndpoint, form)
 	if ans.Class != answer.Issued {
 		return answer.Device{}, ans

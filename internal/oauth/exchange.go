@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -21,6 +20,7 @@ import (
 
 	"outlink/domain/answer"
 	"outlink/domain/provider"
+	"outlink/internal/dpop"
 )
 
 type syscallConn = syscall.RawConn
@@ -36,8 +36,12 @@ type exchange struct {
 	guard     func() error           // nil: none
 	keep      func(answer.Raw) error // nil: the answer is not kept
 	profile   provider.Provider
-	params    url.Values // set in the form that the library made
-	renews    bool       // a token that is there already, not a new consent
+	params    url.Values                 // set in the form that the library made
+	reprove   func() (url.Values, error) // makes them anew: an assertion is good for one request
+	renews    bool                       // a token that is there already, not a new consent
+	key       *dpop.Key                  // nil: no proof is sent
+	bound     bool                       // a token may be bound to a key
+	nonces    *dpop.Nonces
 
 	refused    error // by the guard
 	wrote      atomic.Bool
@@ -53,23 +57,46 @@ type exchange struct {
 
 // RoundTrip implements http.RoundTripper.
 func (e *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
-	req, err := e.amended(e.traced(req))
+	values, err := form(req)
 	if err != nil {
 		return nil, err
 	}
+	res, raw, err := e.try(req, values)
+	if err == nil && e.wantsNonce(res, raw) && e.renewed() {
+		res, raw, err = e.try(req, values)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return e.heard(res, raw)
+}
+
+// try sends the request and reads all of the answer.
+func (e *exchange) try(req *http.Request, form url.Values) (*http.Response, []byte, error) {
+	e.wrote.Store(false)
+	req = e.traced(req)
+	e.amend(req, form)
 	req.Header.Set("Accept", "application/json")
-	req.GetBody = nil // without it the transport cannot send the body twice
+	if err := e.proven(req); err != nil {
+		return nil, nil, err
+	}
 	res, err := e.transport.RoundTrip(req)
 	if err != nil {
 		e.failed = err
-		return nil, err
+		return nil, nil, err
 	}
 	defer res.Body.Close()
+	e.remember(res)
 	raw, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
 	if err != nil {
 		e.failed = err
-		return nil, errors.New("the answer was cut")
+		return nil, nil, errors.New("the answer was cut")
 	}
+	return res, raw, nil
+}
+
+// heard has a complete answer kept, and gives the library what it can read.
+func (e *exchange) heard(res *http.Response, raw []byte) (*http.Response, error) {
 	e.status, e.complete = res.StatusCode, true
 	e.skew = skew(res.Header.Get("Date"), time.Now())
 	e.retryAfter = retryAfter(res.Header.Get("Retry-After"), time.Now())
@@ -125,7 +152,7 @@ func (e *exchange) answer(token *oauth2.Token, err error) answer.Answer {
 		a.Class, a.Problem = answer.ConfigError, "the token endpoint redirects; give the address that it redirects to"
 	case e.status/100 != 2 || e.code() != "":
 		a.Class = e.class()
-		a.Problem = fmt.Sprintf("the token endpoint answered with status %d", e.status)
+		a.Problem = e.refusal()
 	case err != nil || token == nil:
 		a.Class, a.Problem = answer.Unreadable, "the answer is successful and cannot be read"
 	default:
@@ -140,6 +167,9 @@ func (e *exchange) class() answer.Class {
 	kind := e.profile.Rotation.Kind
 	if e.status == http.StatusTooManyRequests && (kind == provider.Stable || kind == provider.Grace) {
 		return answer.RateLimited
+	}
+	if e.key != nil && e.code() == useNonce {
+		return answer.Transient
 	}
 	return answer.Classify(e.status, e.code(), e.profile.Errors)
 }

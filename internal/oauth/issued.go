@@ -70,11 +70,11 @@ func (e *exchange) token(access string) (answer.Class, *answer.Token, string) {
 	switch {
 	case !printable(access) || !printable(refresh):
 		return answer.Unreadable, nil, "the token has characters that RFC 6749 does not allow"
-	case kind != "" && !e.bearer(kind):
-		return answer.Unreadable, nil, "the token type is not Bearer"
+	case e.tokenType(kind) == "":
+		return answer.Unreadable, nil, "the token type is not one that was asked for"
 	}
 	issued := &answer.Token{
-		AccessToken: domain.NewSecret(access), TokenType: "Bearer", Lifetime: seconds(e.body["expires_in"]), Scopes: e.scopes(),
+		AccessToken: domain.NewSecret(access), TokenType: e.tokenType(kind), Lifetime: seconds(e.body["expires_in"]), Scopes: e.scopes(),
 	}
 	if refresh != "" {
 		issued.RefreshToken = domain.NewSecret(refresh)

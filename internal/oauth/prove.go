@@ -1,9 +1,13 @@
 package oauth
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,6 +27,19 @@ type proof struct {
 // prove makes the proof of one request: an assertion is good for one.
 func (c *Client) prove(r provider.Registration, now time.Time) (proof, error) {
 	p := proof{params: url.Values{}, transport: c.transport}
+	if r.GrantType == link.JWTBearer {
+		signed, err := grantAssertion(r, now)
+		if err != nil {
+			return proof{}, err
+		}
+		p.params.Set("assertion", signed)
+		if r.Assertion.Alone {
+			return p, nil
+		}
+	}
+	if r.GrantType == link.TokenExchange {
+		exchanging(p.params, r)
+	}
 	switch r.AuthStyle {
 	case link.PrivateKeyJWT:
 		signed, err := clientAssertion(r, now)
@@ -39,6 +56,18 @@ func (c *Client) prove(r provider.Registration, now time.Time) (proof, error) {
 		p.transport = transport(c.options, c.presenting(certificate))
 	}
 	return p, nil
+}
+
+// exchanging sets what is given and what is wanted (RFC 8693 section 2.1).
+func exchanging(params url.Values, r provider.Registration) {
+	params.Set("subject_token", r.SubjectToken.Reveal())
+	params.Set("subject_token_type", cmp.Or(r.Exchange.SubjectTokenType, link.AccessTokenType))
+	if t := r.Exchange.RequestedTokenType; t != "" {
+		params.Set("requested_token_type", t)
+	}
+	if a := r.Exchange.Audience; a != "" {
+		params.Set("audience", a)
+	}
 }
 
 // presenting is a TLS configuration of its own, and so is the transport made of
@@ -76,15 +105,33 @@ func CheckSecret(style link.AuthStyle, secret domain.Secret) error {
 	return nil
 }
 
-// post sends a form to another endpoint of the provider, as the client.
+// post sends a form to another endpoint of the provider, as the client, with
+// proofs where the registration has a key (RFC 9449 section 10.1).
 func (c *Client) post(ctx context.Context, r provider.Registration, endpoint string, form url.Values) (*http.Response, error) {
+	e := exchange{params: url.Values{}}
+	c.bind(&e, r)
+	res, err := c.postOnce(ctx, &e, r, endpoint, form)
+	if err != nil || e.key == nil {
+		return res, err
+	}
+	raw, err := io.ReadAll(io.LimitReader(res.Body, maxBody))
+	_ = res.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	if e.wantsNonce(res, raw) {
+		return c.postOnce(ctx, &e, r, endpoint, form)
+	}
+	res.Body = io.NopCloser(bytes.NewReader(raw))
+	return res, nil
+}
+
+func (c *Client) postOnce(ctx context.Context, e *exchange, r provider.Registration, endpoint string, form url.Values) (*http.Response, error) {
 	p, err := c.prove(r, time.Now())
 	if err != nil {
 		return nil, domain.Errorf(domain.InvalidArgument, "%v", err)
 	}
-	for name, values := range p.params {
-		form[name] = values
-	}
+	maps.Copy(form, p.params)
 	if r.AuthStyle != link.Basic {
 		form.Set("client_id", r.ClientID)
 	}
@@ -100,5 +147,12 @@ func (c *Client) post(ctx context.Context, r provider.Registration, endpoint str
 	if r.AuthStyle == link.Basic {
 		req.SetBasicAuth(url.QueryEscape(r.ClientID), url.QueryEscape(r.ClientSecret.Reveal()))
 	}
-	return p.transport.RoundTrip(req)
+	if err := e.proven(req); err != nil {
+		return nil, err
+	}
+	res, err := p.transport.RoundTrip(req)
+	if err == nil {
+		e.remember(res)
+	}
+	return res, err
 }

@@ -33,14 +33,14 @@ func TestClientCredentials(t *testing.T) {
 			}
 			peer := testenv.OIDCProvider(t, o)
 			peer.Scopes, peer.Resources = []string{"read"}, []string{"https://api.example/v1"}
-			r := peer.Registration("").Requesting(link.ClientCredentials)
+			r := peer.Registration("").Requesting(link.ClientCredentials, "a")
 			c := oauth.New(oauth.Options{Loopback: true, RootCAs: server.Pool()})
 			a := c.Refresh(t.Context(), r, domain.Secret{}, nil, keepNothing)
 			if a.Class != answer.Issued || !a.Token.RefreshToken.IsZero() || a.Requests != 1 {
 				t.Fatalf("%+v", a)
 			}
 			if aud := audience(t, a.Token.AccessToken); aud != "https://api.example/v1" {
-				t.Errorf("the token is for %q", aud)
+				t.Errorf("the token is for %v", aud)
 			}
 		})
 	}

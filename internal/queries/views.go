@@ -31,8 +31,11 @@ type LinkView struct {
 	Issuer                string                  `json:"issuer,omitempty"`
 	AuthStyle             link.AuthStyle          `json:"auth_style"`
 	AuthorizationParams   map[string]string       `json:"authorization_params,omitempty"`
-	Resources             []string                `json:"resources,omitempty"`   // what the tokens are for, as URIs (RFC 8707)
-	GrantTypes            []link.GrantType        `json:"grant_types,omitempty"` // how tokens are had; none: authorization_code
+	Resources             []string                `json:"resources,omitempty"`                // what the tokens are for, as URIs (RFC 8707)
+	GrantTypes            []link.GrantType        `json:"grant_types,omitempty"`              // how tokens are had; none: authorization_code
+	Assertion             link.Assertion          `json:"assertion,omitzero"`                 // what the client says of itself; for the grant type jwt-bearer
+	Exchange              link.Exchange           `json:"exchange,omitzero"`                  // whose token is exchanged; for the grant type token-exchange
+	DPoP                  bool                    `json:"dpop_bound_access_tokens,omitempty"` // tokens are bound to a key of the grant's own (RFC 9449)
 	RedirectURL           string                  `json:"redirect_url"`
 	Grants                projections.GrantCounts `json:"grants"`
 	NextExpiry            *time.Time              `json:"next_expiry,omitempty"`
@@ -50,7 +53,7 @@ func ViewLink(r projections.LinkRow) LinkView {
 		ClientID: s.ClientID, ClientSecretSet: s.SecretGeneration > 0, Scopes: s.Scopes,
 		AuthorizationEndpoint: s.AuthorizationEndpoint, TokenEndpoint: s.TokenEndpoint,
 		RevocationEndpoint: s.RevocationEndpoint, Issuer: s.Issuer, AuthStyle: s.AuthStyle,
-		AuthorizationParams: s.AuthorizationParams, Resources: s.Resources, GrantTypes: s.GrantTypes, DeviceEndpoint: s.DeviceEndpoint, PushEndpoint: s.PushEndpoint, RedirectURL: s.RedirectURL, Grants: r.Grants,
+		AuthorizationParams: s.AuthorizationParams, Resources: s.Resources, GrantTypes: s.GrantTypes, DeviceEndpoint: s.DeviceEndpoint, PushEndpoint: s.PushEndpoint, DPoP: s.DPoP, Assertion: s.Assertion, Exchange: s.Exchange, RedirectURL: s.RedirectURL, Grants: r.Grants,
 		NextExpiry: optional(r.NextExpiry), CreatedAt: s.CreatedAt, UpdatedAt: r.UpdatedAt, Version: s.Version, Sequence: r.Sequence,
 	}
 }

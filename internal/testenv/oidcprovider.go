@@ -34,6 +34,7 @@ type Peer struct {
 	AuthStyle             link.AuthStyle
 	Scopes                []string // nil: openid offline_access
 	Resources             []string
+	DPoPKey               domain.Secret // zero: no proofs are sent
 
 	// Requests counts the requests so far: token requests by their grant type,
 	// others by the provider's name for the endpoint.
@@ -50,7 +51,7 @@ func (p Peer) Registration(base string) provider.Registration {
 		ClientID: p.ClientID, ClientSecret: p.ClientSecret, AuthStyle: p.AuthStyle,
 		AuthorizationEndpoint: p.AuthorizationEndpoint, TokenEndpoint: p.TokenEndpoint, RevocationEndpoint: p.RevocationEndpoint, Issuer: p.Issuer,
 		RedirectURL: strings.TrimSuffix(base, "/") + "/oauth/callback/0199a000-0000-7000-8000-000000000001",
-		Scopes:      scopes, Resources: p.Resources,
+		Scopes:      scopes, Resources: p.Resources, DPoPKey: p.DPoPKey,
 	}
 }
 
@@ -62,6 +63,9 @@ type OIDCOptions struct {
 
 	// Metadata is what the client is registered with beyond that (RFC 7591).
 	Metadata map[string]any
+
+	// DPoPNonce has the server demand a nonce of its own in each DPoP proof.
+	DPoPNonce bool
 
 	// Certificate and Key of the server, PEM; "" means http.
 	Certificate, Key string
@@ -93,6 +97,9 @@ func OIDCProvider(t testing.TB, o OIDCOptions) Peer {
 	cmd.Env = append(os.Environ(), "CLIENT_ID="+p.ClientID, "CLIENT_SECRET="+password, "AUTH_METHOD="+cmp.Or(methods[p.AuthStyle], string(p.AuthStyle)),
 		"CLIENT_METADATA="+string(metadata), "TLS_CERTIFICATE="+o.Certificate, "TLS_KEY="+o.Key,
 		fmt.Sprintf("ACCESS_TOKEN_TTL=%d", int(cmp.Or(o.AccessTokenTTL, 5*time.Second)/time.Second)))
+	if o.DPoPNonce {
+		cmd.Env = append(cmd.Env, "DPOP_NONCE=required")
+	}
 	p.Issuer = run(t, cmd)
 	p.AuthorizationEndpoint, p.TokenEndpoint, p.RevocationEndpoint = p.Issuer+"/auth", p.Issuer+"/token", p.Issuer+"/token/revocation"
 	p.Requests = func() map[string]int {

@@ -2,6 +2,8 @@ package testenv
 
 import (
 	"context"
+	"crypto"
+	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -10,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/zitadel/oidc/v3/example/server/exampleop"
 	"github.com/zitadel/oidc/v3/example/server/storage"
 	"github.com/zitadel/oidc/v3/pkg/op"
@@ -22,6 +25,13 @@ import (
 // every use, one that is used twice is refused and costs nothing more. Its
 // access tokens live 5 minutes.
 func Zitadel(t testing.TB) Peer {
+	t.Helper()
+	return ZitadelWithKey(t, nil)
+}
+
+// ZitadelWithKey is the same, with a service user whose assertions the public key
+// verifies: "service", by the key "one".
+func ZitadelWithKey(t testing.TB, key crypto.PublicKey) Peer {
 	t.Helper()
 	p := Peer{ClientID: "outlink", ClientSecret: domain.NewSecret("zitadel-client-secret"), AuthStyle: link.Basic}
 	counts := &requestCounts{of: map[string]int{}}
@@ -37,13 +47,23 @@ func Zitadel(t testing.TB) Peer {
 	// RegisterClients would write a global that all tests share.
 	clients := map[string]*storage.Client{p.ClientID: storage.WebClient(p.ClientID, p.ClientSecret.Reveal())}
 	users := storage.NewUserStore("http://localhost") // so that the user is test-user@localhost
-	handler = exampleop.SetupServer(p.Issuer, zitadelStorage{storage.NewStorageWithClients(users, clients)}, nil, false,
+	handler = exampleop.SetupServer(p.Issuer, zitadelStorage{storage.NewStorageWithClients(users, clients), key}, nil, false,
 		op.WithLogger(slog.New(slog.DiscardHandler)))
 	return p
 }
 
 // zitadelStorage lets the client have any callback on this machine.
-type zitadelStorage struct{ *storage.Storage }
+type zitadelStorage struct {
+	*storage.Storage
+	service crypto.PublicKey
+}
+
+func (s zitadelStorage) GetKeyByIDAndClientID(_ context.Context, keyID, clientID string) (*jose.JSONWebKey, error) {
+	if s.service == nil || keyID != "one" || clientID != storage.ServiceUserID {
+		return nil, errors.New("no such key")
+	}
+	return &jose.JSONWebKey{KeyID: keyID, Use: "sig", Key: s.service}, nil
+}
 
 func (s zitadelStorage) GetClientByClientID(ctx context.Context, id string) (op.Client, error) {
 	c, err := s.Storage.GetClientByClientID(ctx, id)

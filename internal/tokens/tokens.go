@@ -13,7 +13,9 @@ import (
 
 	"outlink/commands"
 	"outlink/domain"
+	"outlink/domain/answer"
 	"outlink/domain/grant"
+	"outlink/internal/dpop"
 )
 
 // DefaultMinTTL is how long a served token lives at least, when the caller does
@@ -29,6 +31,7 @@ type Request struct {
 	MinSequence uint64        // of an event that the answer must know of
 	Reader      string        // who asks, as far as the transport knows
 	Purpose     string        // what for, in the reader's words
+	Proof       *ProofRequest // nil: no proof is needed
 }
 
 func (r Request) key() domain.Key {
@@ -55,7 +58,7 @@ func (r Request) check() error {
 	case len(r.Purpose) > 100:
 		return domain.Errorf(domain.InvalidArgument, "purpose has %d bytes; use at most 100", len(r.Purpose))
 	}
-	return nil
+	return r.Proof.check()
 }
 
 // Token is an access token as it is served.
@@ -65,6 +68,9 @@ type Token struct {
 	ExpiresAt   time.Time
 	Scopes      []string
 	Generation  uint64
+	Proof       string // of the request that was asked for; "" for a bearer token
+
+	key *dpop.Key // that it is bound to; nil for a bearer token
 }
 
 // Server serves access tokens. Cache and Audit may be nil; the other fields are
@@ -88,16 +94,18 @@ func (s *Server) Get(ctx context.Context, r Request) (Token, error) {
 		return Token{}, err
 	}
 	if t, ok := s.Cached(r); ok {
-		return t, nil
+		return t.proven(r.Proof, s.Commands.Now())
 	}
 	t, err := s.find(ctx, r, r.key())
-	if err == nil {
-		s.Audit.read(r, t.Generation, s.Commands.Now())
+	if err != nil {
+		return Token{}, err
 	}
-	return t, err
+	now := s.Commands.Now()
+	s.Audit.read(r, t.Generation, now)
+	return t.proven(r.Proof, now)
 }
 
-// Cached is Get as far as it needs nothing but memory.
+// Cached is Get as far as it needs nothing but memory, and without a proof.
 func (s *Server) Cached(r Request) (Token, bool) {
 	now := s.Commands.Now()
 	t, ok := s.Cache.get(r.key(), now, r.wish(), r.MinSequence)
@@ -117,7 +125,7 @@ func (s *Server) find(ctx context.Context, r Request, key domain.Key) (Token, er
 		return Token{}, domain.Errorf(domain.NotFound, "link %s has no grant for subject %q; authorize it first: outlink grant authorize %s --subject %q, or outlink grant request where no person is needed",
 			r.Link, cmp.Or(r.Subject, grant.DefaultSubject), r.Link, cmp.Or(r.Subject, grant.DefaultSubject))
 	case fresh(g.state.Credential, s.Commands.Now(), r.wish()):
-		return s.serve(key, g)
+		return s.serve(ctx, key, g)
 	}
 	return once(ctx, s, fmt.Sprint("renew ", key, g.state.Generation), func(ctx context.Context) (Token, error) {
 		return s.renewed(ctx, r, key, g.state)
@@ -192,7 +200,7 @@ func fresh(c *grant.TokenIssued, now time.Time, w wish) bool {
 
 // serve hands out the token of a grant as it was read, and keeps it for the next
 // caller.
-func (s *Server) serve(key domain.Key, g held) (Token, error) {
+func (s *Server) serve(ctx context.Context, key domain.Key, g held) (Token, error) {
 	now := s.Commands.Now()
 	issued, err := g.state.Servable(key.Grant, now)
 	if err != nil {
@@ -204,6 +212,13 @@ func (s *Server) serve(key domain.Key, g held) (Token, error) {
 	t := Token{
 		AccessToken: g.credential.AccessToken, TokenType: issued.TokenType, ExpiresAt: issued.ExpiresAt,
 		Scopes: issued.Scopes, Generation: issued.Generation,
+	}
+	if t.TokenType == answer.DPoP {
+		seed, err := s.Commands.DPoPKey(ctx, key)
+		if err != nil {
+			return Token{}, err
+		}
+		t.key = dpop.NewKey(seed)
 	}
 	s.Cache.Keep(key, t, issued, g.end, now)
 	return t, nil
@@ -264,7 +279,7 @@ func (s *Server) now(ctx context.Context, key domain.Key) (Token, error) {
 	if err != nil {
 		return Token{}, err
 	}
-	return s.serve(key, g)
+	return s.serve(ctx, key, g)
 }
 
 // reader names whoever asked as the actor of what follows.

@@ -76,7 +76,7 @@ func (f *Flow) Begin(ctx context.Context, link uuid.UUID, ticket string) (Start,
 	if err != nil {
 		return Start{}, err
 	}
-	r, err := f.Commands.Registration(ctx, link, l.State)
+	r, err := f.Commands.GrantRegistration(ctx, key, l.State, l.State.DPoP)
 	if err != nil {
 		return Start{}, err
 	}
@@ -185,7 +185,7 @@ func (f *Flow) exchange(ctx context.Context, key domain.Key, id uuid.UUID, g gra
 	if err != nil {
 		return commands.Outcome{}, err
 	}
-	r, err := f.Commands.Registration(ctx, c.Link, l.State)
+	r, err := f.Commands.GrantRegistration(ctx, key, l.State, l.State.DPoP)
 	if err != nil {
 		return commands.Outcome{}, err
 	}

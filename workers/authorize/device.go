@@ -66,7 +66,7 @@ func (d *Devices) Handle(ctx context.Context, key domain.Key) error {
 	if l.State.Usable(key.Link) != nil || l.State.ConfigVersion != a.ConfigVersion {
 		return v.fail(ctx, grant.AuthorizationVoid, "")
 	}
-	if v.registration, err = d.Commands.Registration(ctx, key.Link, l.State); err != nil {
+	if v.registration, err = d.Commands.GrantRegistration(ctx, key, l.State, l.State.DPoP); err != nil {
 		return err
 	}
 	if v.code, v.revision, err = d.Commands.Devices.DeviceCode(ctx, key); err != nil {

@@ -32,6 +32,7 @@ type attempt struct {
 	takeover     bool
 	fallback     bool           // the fallback was sent, not the current refresh token
 	grantType    link.GrantType // with which the client itself requests a token; "": the refresh token is sent
+	missing      string         // without which nothing can be sent: see subjectToken
 	begun        clock
 	seal         func([]byte) []byte
 }
@@ -45,12 +46,12 @@ func (w *Worker) refresh(ctx context.Context, key domain.Key, s grant.State, c c
 	if done, err := w.replayOpen(ctx, s.Attempt); done || err != nil {
 		return err
 	}
-	r, err := w.Commands.Registration(ctx, key.Link, l)
+	r, err := w.Commands.GrantRegistration(ctx, key, l, l.DPoP || s.Bound() && s.GrantType == "")
 	if err != nil {
 		return err
 	}
 	if s.GrantType != "" { // whatever the vault holds, nothing of it is sent
-		r, c = r.Requesting(s.GrantType), commands.Credential{Issued: grant.TokenIssued{Generation: s.Generation}}
+		r, c = r.Requesting(s.GrantType, s.Subject), commands.Credential{Issued: grant.TokenIssued{Generation: s.Generation}}
 	}
 	of, ok, err := w.mayTakeOver(ctx, key, s, r.Provider.Rotation.Kind)
 	if !ok || err != nil {
@@ -59,6 +60,11 @@ func (w *Worker) refresh(ctx context.Context, key domain.Key, s grant.State, c c
 	a := attempt{
 		Worker: w, key: key, id: w.Commands.NewID(), header: w.header(), state: s, credential: c, link: l, registration: r,
 		takeover: of != uuid.Nil, grantType: s.GrantType,
+	}
+	if s.GrantType == link.TokenExchange {
+		if a.registration.SubjectToken, a.missing, err = w.subjectToken(ctx, s, l); err != nil {
+			return err
+		}
 	}
 	if a.seal, err = w.Vault.AnswerSealer(ctx, key, a.id); err != nil {
 		return fmt.Errorf("make ready to seal the answer: %w", err)
@@ -100,6 +106,10 @@ func (a attempt) run(ctx context.Context, of uuid.UUID, done leave) error {
 	// a caller nor a shutdown may cut it off.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease)
 	defer cancel()
+	if a.missing != "" {
+		done("", 0)
+		return a.settle(ctx, answer.Answer{Class: answer.NotSent, Problem: a.missing})
+	}
 	ans := a.send(ctx, a.credential.RefreshToken, done)
 	if ans.Class == answer.GrantInvalid && !a.credential.Fallback.IsZero() {
 		a.fallback = true

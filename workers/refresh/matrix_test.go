@@ -97,11 +97,18 @@ type stage struct {
 
 func newStage(t *testing.T, kind model.Kind, declared provider.Rotation) *stage {
 	t.Helper()
+	return newStageBy(t, kind, declared, domain.Secret{})
+}
+
+// newStageBy is newStage where tokens are bound to a key, if one is given.
+func newStageBy(t *testing.T, kind model.Kind, declared provider.Rotation, key domain.Secret) *stage {
+	t.Helper()
 	op := model.New(model.Options{Kind: kind, Lifetime: time.Hour})
 	server := testenv.Listen(t, op)
 	s := stageAt(t, server, declared, provider.Registration{
 		ClientID: "id", ClientSecret: domain.NewSecret("canary-client-secret"), AuthStyle: link.Body, Scopes: []string{"a"},
 		AuthorizationEndpoint: server + "/authorize", TokenEndpoint: server + "/token", RevocationEndpoint: server + "/revoke",
+		DPoPKey: key,
 	}, op.Issue("a"))
 	s.op = op
 	return s
@@ -122,7 +129,7 @@ func stageAt(t *testing.T, server string, declared provider.Rotation, r provider
 		Draft: commands.Draft{
 			GrantTypes: grantTypes(r), Name: "stage", Provider: "custom", ClientID: r.ClientID, Scopes: r.Scopes, AuthStyle: r.AuthStyle,
 			AuthorizationEndpoint: r.AuthorizationEndpoint, TokenEndpoint: s.proxy.URL + strings.TrimPrefix(r.TokenEndpoint, server),
-			RevocationEndpoint: s.proxy.URL + strings.TrimPrefix(r.RevocationEndpoint, server),
+			RevocationEndpoint: s.proxy.URL + strings.TrimPrefix(r.RevocationEndpoint, server), DPoP: !r.DPoPKey.IsZero(),
 		},
 		ClientSecret: domain.SecretInput{Clear: r.ClientSecret},
 	})

@@ -23,7 +23,7 @@ func clientCredentials(t *testing.T) (testenv.Peer, provider.Registration) {
 		Metadata:       map[string]any{"grant_types": []string{"client_credentials"}, "redirect_uris": []string{}, "response_types": []string{}},
 	})
 	peer.Scopes = []string{"read"}
-	return peer, peer.Registration("").Requesting(link.ClientCredentials)
+	return peer, peer.Registration("").Requesting(link.ClientCredentials, "a")
 }
 
 // The fault matrix where the client itself requests its tokens: nothing is used

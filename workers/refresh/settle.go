@@ -9,6 +9,7 @@ import (
 	"outlink/domain"
 	"outlink/domain/answer"
 	"outlink/domain/grant"
+	"outlink/domain/link"
 	"outlink/domain/provider"
 )
 
@@ -56,6 +57,14 @@ func (a attempt) own(ans answer.Answer) answer.Answer {
 		ans.Class = answer.Transient
 	case answer.GrantInvalid, answer.InteractionRequired:
 		ans.Class = answer.ConfigError
+		if a.registration.OfSubject() { // who may be unknown to the provider, and the link's others are not
+			ans.Class = answer.AccessDenied
+		}
+	case answer.ConfigError:
+		// So RFC 8693 section 2.2.2 has a subject token refused.
+		if a.grantType == link.TokenExchange && ans.Code == "invalid_request" && a.registration.OfSubject() {
+			ans.Class = answer.AccessDenied
+		}
 	}
 	return ans
 }
@@ -89,6 +98,9 @@ func (a attempt) record(ctx context.Context, ans answer.Answer) error {
 	case answer.RateLimited:
 		return a.retry(ctx, ans, grant.RateLimited, max(ans.RetryAfter, a.backoff()))
 	case answer.NotSent:
+		if a.missing != "" { // which is nothing about the link, its endpoint or the grant itself
+			return a.deferUntil(ctx, ans, grant.WaitsForSubject, a.backoff())
+		}
 		return a.retry(ctx, ans, grant.NotSent, a.backoff())
 	case answer.Transient:
 		return a.retry(ctx, ans, grant.Transient, max(ans.RetryAfter, a.backoff()))

@@ -155,7 +155,7 @@ func (p *Proxy) forward(r *http.Request, body []byte) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	req.Header = r.Header.Clone()
+	req.Header, req.Host = r.Header.Clone(), r.Host // what a proof is for
 	res, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		return Answer{}, err

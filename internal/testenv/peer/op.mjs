@@ -1,11 +1,13 @@
 // oidc-provider as a strict peer: every refresh token rotates, and one that is
 // used again costs the whole grant. It prints its URL as its first line, counts
 // requests at /requests, and ends when its standard input does.
+import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createServer as createTLSServer } from 'node:https';
 import Provider, { errors } from 'oidc-provider';
+import { jwtBearer, tokenExchange } from './requests.mjs';
 
-const { CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN_TTL, AUTH_METHOD, CLIENT_METADATA, TLS_CERTIFICATE, TLS_KEY } = process.env;
+const { CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN_TTL, AUTH_METHOD, CLIENT_METADATA, TLS_CERTIFICATE, TLS_KEY, DPOP_NONCE } = process.env;
 const requests = {};
 
 const busy = (_, res) => res.writeHead(503).end();
@@ -30,6 +32,7 @@ server.listen(0, '127.0.0.1', () => {
       revocation: { enabled: true },
       clientCredentials: { enabled: true },
       deviceFlow: { enabled: true },
+      dPoP: { enabled: true, requireNonce: () => Boolean(DPOP_NONCE), nonceSecret: DPOP_NONCE ? randomBytes(32) : undefined },
       mTLS: {
         enabled: true,
         selfSignedTlsClientAuth: true,
@@ -56,6 +59,8 @@ server.listen(0, '127.0.0.1', () => {
     },
     cookies: { keys: ['test'] },
   });
+  jwtBearer(provider, issuer);
+  tokenExchange(provider);
   // Outlink has one redirect URL per link; they are not known in advance.
   provider.Client.prototype.redirectUriAllowed = (value) => {
     const u = new URL(value);
