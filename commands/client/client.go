@@ -62,6 +62,11 @@ func (c Client) Query(ctx context.Context, query string, body, out any) error {
 	return c.ask(ctx, c.Namespace+".query."+query, body, out)
 }
 
+// Operate asks a node for what only operators may do, by the operation's name.
+func (c Client) Operate(ctx context.Context, operation string, body, out any) error {
+	return c.ask(ctx, c.Namespace+".operate."+operation, body, out)
+}
+
 // Token is an access token. It holds the token in clear: do not log it.
 type Token struct {
 	AccessToken string    `json:"access_token"`

@@ -59,6 +59,7 @@ func (n Namespace) Query(name string) string   { return n.subject("query", name)
 func (n Namespace) Submit(name string) string  { return n.subject("submit", name) }
 func (n Namespace) Info() string               { return n.subject("info") }
 func (n Namespace) Token(link string) string   { return n.subject("token", "get", link) }
+func (n Namespace) Operate(what string) string { return n.subject("operate", what) }
 func (n Namespace) Timer(link, grant uuid.UUID) string {
 	return n.subject("timer", link.String(), grant.String())
 }
@@ -178,7 +179,7 @@ func (n Namespace) streams(replicas int) []jetstream.StreamConfig {
 		Description: "what was given up on, with the reason",
 		Subjects:    []string{n.subject("dead", ">")},
 		Storage:     jetstream.FileStorage, Replicas: replicas,
-		MaxAge: 30 * 24 * time.Hour,
+		MaxAge: 30 * 24 * time.Hour, Duplicates: time.Hour, // more than AckWait, after which a job that was set aside may come again
 	}, {
 		Name:        n.Notices(),
 		Description: "what a person should know; the message id of a repeat is the same",

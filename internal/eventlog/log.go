@@ -69,7 +69,7 @@ func (l Log[S, E]) loaded(ctx context.Context, key domain.Key, msg *jetstream.Ra
 		return at, err
 	}
 	if err := json.Unmarshal(r.State, &at.State); err != nil {
-		return at, fmt.Errorf("decode the state beside event %d: %w", r.Sequence, err)
+		return at, domain.Undecodable(fmt.Errorf("decode the state beside event %d: %w", r.Sequence, err))
 	}
 	return at, nil
 }
