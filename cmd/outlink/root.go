@@ -108,7 +108,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.actor, "actor", "", "who you are, for the event log (default: the user's name)")
 	f.DurationVar(&a.timeout, "timeout", 30*time.Second, "how long to wait for an answer")
 	root.AddCommand(a.dev(), a.serve(), a.migrate(), a.natsConfig(), a.healthcheck(), a.version(),
-		a.providerCommands(), a.linkCommands(), a.grantCommands(), a.tokenCommands(), a.eventCommands(), a.projectionCommands(), a.deadCommands(), a.schemaCommands())
+		a.providerCommands(), a.linkCommands(), a.grantCommands(), a.tokenCommands(), a.eventCommands(), a.projectionCommands(), a.deadCommands(), a.readerCommands(), a.schemaCommands())
 	return root
 }
 

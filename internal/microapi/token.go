@@ -56,7 +56,7 @@ func tokenReply(t tokens.Token) TokenReply {
 func (s *server) cachedFirst(otherwise micro.Handler) micro.Handler {
 	return micro.HandlerFunc(func(r micro.Request) {
 		q, err := s.tokenRequest(r)
-		if err == nil && q.Proof == nil && !s.Readers.Sealed(q.Reader) && replies.MatchString(r.Reply()) {
+		if err == nil && q.Proof == nil && s.Readers.Clear(q.Reader) && replies.MatchString(r.Reply()) {
 			if t, ok := s.Tokens.Cached(q); ok {
 				s.respond(r, tokenReply(t))
 				return
@@ -75,7 +75,7 @@ func (s *server) token(ctx context.Context, _ string, r micro.Request) (any, err
 	if err != nil {
 		return nil, err
 	}
-	return s.Readers.Seal(q.Reader, tokenReply(t))
+	return s.Readers.Seal(ctx, q.Reader, tokenReply(t))
 }
 
 func (s *server) tokenRequest(r micro.Request) (tokens.Request, error) {
