@@ -40,6 +40,11 @@ type Door struct {
 	// ID is the id of a command that names none, where a door can tell that it is
 	// the same one when it comes again. Zero: each time is another command.
 	ID uuid.UUID
+
+	// Again says that the command may have come before, and had its effect without
+	// its answer being remembered, as when a node is killed between the two. Then its
+	// event is looked for in the whole history, and not only at its end.
+	Again bool
 }
 
 // handler decodes one command and runs it.
@@ -178,7 +183,7 @@ func handle[C any, P commanded[C]](run func(*Service, context.Context, C) (Outco
 		if d.Actor != "" {
 			h.Actor = d.Actor
 		}
-		h.Traceparent = d.Traceparent
+		h.Traceparent, h.again = d.Traceparent, d.Again
 		if err := h.check(); err != nil {
 			return Outcome{}, nil, err
 		}

@@ -101,6 +101,14 @@ const (
 // than the deadline of a token request and its recovery.
 const AckWait = 5 * time.Minute
 
+// CommandWait is how long a submitted command may take before another node gets it
+// as well: it talks to nobody but JetStream.
+const CommandWait = 90 * time.Second
+
+// HeaderAgain is on a command that its sender may have sent before: its effect is
+// looked for in the whole history.
+const HeaderAgain = "Outlink-Again"
+
 // jsWrongLastSequence is the error with which JetStream refuses a stale expectation.
 const jsWrongLastSequence jetstream.ErrorCode = 10071
 
@@ -232,7 +240,7 @@ func (n Namespace) consumers() map[string][]jetstream.ConsumerConfig {
 			durable(ErasureConsumer, AckWait, n.AllEvents()),
 		},
 		n.Timers():    {durable(RefreshConsumer, AckWait, n.subject("expiring", ">"))},
-		n.Submitted(): {durable(CommandsConsumer, AckWait)},
+		n.Submitted(): {durable(CommandsConsumer, CommandWait)},
 		n.Notices():   {retried(WebhookConsumer, WebhookBackoff)},
 	}
 }

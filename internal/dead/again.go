@@ -11,6 +11,7 @@ import (
 
 	"outlink/commands"
 	"outlink/domain"
+	"outlink/internal/bus"
 )
 
 // last is a subject's last token.
@@ -61,7 +62,7 @@ func foreign(e Entry) error {
 // than the first time, which the stream may still know, and the same for each
 // time that the letter is retried.
 func (b Box) publish(ctx context.Context, e Entry, body []byte) error {
-	msg := &nats.Msg{Subject: e.Subject, Data: body, Header: nats.Header{}}
+	msg := &nats.Msg{Subject: e.Subject, Data: body, Header: nats.Header{bus.HeaderAgain: {"1"}}}
 	if e.traceparent != "" {
 		msg.Header[headerTraceparent] = []string{e.traceparent}
 	}

@@ -202,7 +202,8 @@ func (s *server) info(context.Context, string, micro.Request) (any, error) {
 }
 
 func (s *server) command(ctx context.Context, name string, r micro.Request) (any, error) {
-	return s.Commands.Run(ctx, name, commands.Door{Actor: caller(r), Traceparent: r.Headers().Get("traceparent")}, r.Data())
+	h := r.Headers()
+	return s.Commands.Run(ctx, name, commands.Door{Actor: caller(r), Traceparent: h.Get("traceparent"), Again: h.Get(bus.HeaderAgain) != ""}, r.Data())
 }
 
 func (s *server) query(ctx context.Context, name string, r micro.Request) (any, error) {

@@ -33,7 +33,12 @@ type Intake struct {
 // Handle runs one submitted command. A refused one is dead: it will not succeed
 // by being tried again.
 func (i *Intake) Handle(ctx context.Context, j jobs.Job) error {
-	out, err := i.Commands.Run(ctx, last(j.Subject), commands.Door{SealedOnly: true, Traceparent: first(j.Header, "traceparent"), ID: id(j)}, j.Body)
+	ctx, cancel := context.WithTimeout(ctx, bus.CommandWait/3)
+	defer cancel()
+	out, err := i.Commands.Run(ctx, last(j.Subject), commands.Door{
+		SealedOnly: true, Traceparent: first(j.Header, "traceparent"), ID: id(j),
+		Again: j.Delivered > 1 || first(j.Header, bus.HeaderAgain) != "",
+	}, j.Body)
 	switch domain.CodeOf(err) {
 	case domain.Unavailable, domain.Internal:
 		if err != nil {
