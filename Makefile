@@ -16,7 +16,7 @@ build: ## build the static binary into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/outlink ./cmd/outlink
 
 .PHONY: setup
-setup: ## install what the tests need: PostgreSQL, Chromium and the npm peer (root on Debian)
+setup: ## install what the tests need: PostgreSQL, Chromium, the npm peer (root on Debian) and the nats command line
 	@bash internal/testenv/setup.sh
 
 .PHONY: test
