@@ -45,6 +45,7 @@ type handler struct {
 func newHandler(t *testing.T) *handler {
 	t.Helper()
 	r := &rig{T: t, dir: t.TempDir()}
+	r.database = "sqlite:" + filepath.Join(r.dir, "outlink.db")
 	var err error
 	if r.nats, err = natsd.Start(filepath.Join(r.dir, "nats"), "127.0.0.1:0"); err != nil {
 		t.Fatal(err)

@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
-	"golang.org/x/oauth2"
 
 	"outlink/commands/client"
 	"outlink/domain"
@@ -54,14 +53,11 @@ func TestSealedReplies(t *testing.T) {
 		}
 	}))
 	defer api.Close()
-	for name, c := range map[string]*http.Client{"HTTPClient": own.HTTPClient(id, ""), "oauth2": oauth2.NewClient(ctx, own.TokenSource(ctx, id, ""))} {
-		res, err := c.Get(api.URL)
-		if err != nil || res.StatusCode != http.StatusOK {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		_ = res.Body.Close()
+	res, err := own.HTTPClient(id, "").Get(api.URL)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("over HTTPClient: %v", err)
 	}
+	_ = res.Body.Close()
 	_, another := curve(t)
 	for what, c := range map[string]client.Client{"another key": reading(t, billing, another), "no key": billing} {
 		if token, err := c.Token(ctx, id, "", 0); domain.CodeOf(err) != domain.FailedPrecondition || token.AccessToken != "" {
