@@ -67,7 +67,7 @@ func (t *terminal) assign(line string) bool {
 	return true
 }
 
-// onPage are the commands of the page's blocks of shell, block by block; one goes
+// onPage are the commands of the section's blocks of shell, block by block; one goes
 // on in the next line while a quote is open.
 func onPage(t *testing.T) (blocks [][]string) {
 	t.Helper()
@@ -75,10 +75,12 @@ func onPage(t *testing.T) (blocks [][]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllSubmatch(page, -1) {
+	_, section, _ := strings.Cut(string(page), "## The nats command line")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(section, -1) {
 		var lines []string
 		open := ""
-		for line := range strings.Lines(string(block[1])) {
+		for line := range strings.Lines(block[1]) {
 			if open += line; strings.Count(open, "'")%2 == 0 {
 				lines, open = append(lines, strings.TrimRight(open, "\n")), ""
 			}
