@@ -16,7 +16,7 @@ build: ## build the static binary into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/outlink ./cmd/outlink
 
 .PHONY: setup
-setup: ## install what the tests need: PostgreSQL, Chromium and the npm peer (root on Debian)
+setup: ## install what the tests need: PostgreSQL, Chromium, the npm peer (root on Debian) and the nats command line
 	@bash internal/testenv/setup.sh
 
 .PHONY: test
@@ -49,7 +49,8 @@ bench: ## take the figures of bench/README.md anew
 	$(GO) test ./bench -run xxx -bench . -skip 'Replay|Live|Rebuild' -benchtime 1000x -count 5 -timeout 2h
 
 .PHONY: torture
-torture: ## kill three workers at random for 10 minutes at each kind of provider, kill a projector 100 times on each database, and play 120,000 random sequences; about an hour
+torture: ## kill three workers at random for 10 minutes at each kind of provider, a projector 100 times on each database and the handler of commands at each step, and play 120,000 random sequences; about an hour
+	$(GO) test ./cmd/outlink -run TestSubmittedCommandsSurvive -kills 200 -timeout 30m -v
 	$(GO) test ./workers/refresh -run TestNoReadableTokenIsGivenUp -rapid.checks=20000 -timeout 60m
 	$(GO) test ./cmd/outlink -run 'TestTorture|TestProjectorKills' -torture 10m -timeout 90m -v
 

@@ -41,6 +41,10 @@ func (s *Service) BeginAuthorization(ctx context.Context, c BeginAuthorization) 
 	if err := checkSubject(c.Subject); err != nil {
 		return Outcome{}, err
 	}
+	key := domain.Key{Link: c.Link, Grant: grant.ID(c.Link, c.Subject)}
+	if out, done, err := s.didToGrant(ctx, c.Header, key); done || err != nil {
+		return s.opened(ctx, key, out, err)
+	}
 	l, err := s.Links.Load(ctx, domain.Key{Link: c.Link})
 	if err != nil {
 		return Outcome{}, err
@@ -64,22 +68,26 @@ func (s *Service) BeginAuthorization(ctx context.Context, c BeginAuthorization) 
 		TokenEndpoint: l.State.TokenEndpoint, Issuer: l.State.Issuer,
 		Device: c.Device, At: s.Now(), ExpiresAt: s.Now().Add(life),
 	}
-	key := domain.Key{Link: c.Link, Grant: grant.ID(c.Link, c.Subject)}
-	var begun grant.AuthorizationBegun
-	out, err := s.onGrant(ctx, key, c.Header, func(g grant.State) (grant.Event, error) {
-		begun = e
-		return g.BeginAuthorization(key.Grant, e)
-	})
+	out, err := s.onGrant(ctx, key, c.Header, func(g grant.State) (grant.Event, error) { return g.BeginAuthorization(key.Grant, e) })
+	if err == nil && len(out.Events) > 0 {
+		return s.begun(ctx, out, e)
+	}
+	return s.opened(ctx, key, out, err)
+}
+
+// opened answers a command that is repeated: its authorization is the open one.
+func (s *Service) opened(ctx context.Context, key domain.Key, out Outcome, err error) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	if len(out.Events) == 0 { // this command, repeated: its authorization is the open one
-		at, err := s.Grants.Load(ctx, key)
-		if err != nil || at.State.Authorization == nil {
-			return out, err
-		}
-		begun = at.State.Authorization.AuthorizationBegun
+	at, err := s.Grants.Load(ctx, key)
+	if err != nil || at.State.Authorization == nil {
+		return out, err
 	}
+	return s.begun(ctx, out, at.State.Authorization.AuthorizationBegun)
+}
+
+func (s *Service) begun(ctx context.Context, out Outcome, begun grant.AuthorizationBegun) (Outcome, error) {
 	out.Authorization, out.ExpiresAt = begun.Authorization, &begun.ExpiresAt
 	if begun.Device {
 		out.Device = &Device{}

@@ -47,6 +47,9 @@ func (s *Service) CreateOutgoingLink(ctx context.Context, c CreateOutgoingLink) 
 	if id == uuid.Nil {
 		id = c.CommandID
 	}
+	if out, done, err := s.didToLink(ctx, c.Header, id); done || err != nil {
+		return out, err
+	}
 	config, err := s.configure(id, c.Draft, !c.ClientSecret.IsZero())
 	if err != nil {
 		return Outcome{}, err
@@ -69,7 +72,7 @@ func (s *Service) CreateOutgoingLink(ctx context.Context, c CreateOutgoingLink) 
 		return Outcome{}, err
 	}
 	if e, err := at.State.Create(id, created); err != nil || e == nil {
-		return Outcome{Link: id, Sequence: at.Sequence, Version: at.Version, Events: []string{}, RedirectURL: at.State.RedirectURL}, err
+		return ofLink(id, at, []string{}), err
 	}
 	if err := s.reserveName(ctx, id, config.Name, c.Header); err != nil {
 		return Outcome{}, err
@@ -122,6 +125,7 @@ const abandoned = 60e9 // one minute, in nanoseconds
 // reserveName makes sure that no other living link goes by the name.
 func (s *Service) reserveName(ctx context.Context, id uuid.UUID, wanted string, h Header) error {
 	h.ExpectedVersion = nil // that is about the link
+	h.again = false         // what it reserved before may be another's since: only the last reservation counts
 	e := name.Reserved{Name: wanted, Link: id, At: s.Now()}
 	_, _, err := decide(ctx, s.Names, name.Kinds, domain.Key{Link: name.ID(wanted)}, h, s.Now(), func(n Loaded[name.State]) (name.Event, error) {
 		inUse, err := s.goesBy(ctx, n.State, wanted)

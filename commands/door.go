@@ -1,11 +1,9 @@
 package commands
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -38,6 +36,15 @@ type Door struct {
 	Actor       string // who the transport says it is; outweighs the command's own word
 	Traceparent string
 	SealedOnly  bool // a clear secret is refused: the stream it came through keeps it
+
+	// ID is the id of a command that names none, where a door can tell that it is
+	// the same one when it comes again. Zero: each time is another command.
+	ID uuid.UUID
+
+	// Again says that the command may have come before, and had its effect without
+	// its answer being remembered, as when a node is killed between the two. Then its
+	// event is looked for in the whole history, and not only at its end.
+	Again bool
 }
 
 // handler decodes one command and runs it.
@@ -46,6 +53,7 @@ type handler func(ctx context.Context, s *Service, d Door, body []byte) (Outcome
 // command is one entry of the contract: how it runs, and what it looks like.
 type command struct {
 	run  handler
+	read func(d Door, body []byte) (any, error) // a pointer to the command, if the door takes it
 	zero any
 }
 
@@ -79,7 +87,7 @@ func Zero(name string) any { return handlers[name].zero }
 func (s *Service) Run(ctx context.Context, name string, d Door, body []byte) (Outcome, error) {
 	c, ok := handlers[name]
 	if !ok {
-		return Outcome{}, domain.Errorf(domain.InvalidArgument, "unknown command %q; the commands are %s", clip(name), strings.Join(Names(), ", "))
+		return Outcome{}, unknown(name)
 	}
 	if len(body) > MaxSize {
 		return Outcome{}, domain.Errorf(domain.InvalidArgument, "the command has %d bytes; at most %d bytes are taken", len(body), MaxSize)
@@ -87,6 +95,9 @@ func (s *Service) Run(ctx context.Context, name string, d Door, body []byte) (Ou
 	id, err := commandID(body)
 	if err != nil {
 		return Outcome{}, err
+	}
+	if id == uuid.Nil {
+		id = d.ID
 	}
 	if id != uuid.Nil {
 		known, err := s.Outcomes.Get(ctx, id)
@@ -102,6 +113,10 @@ func (s *Service) Run(ctx context.Context, name string, d Door, body []byte) (Ou
 		return out, err
 	}
 	return out, errors.Join(err, s.remember(ctx, name, h.CommandID, out, err))
+}
+
+func unknown(name string) error {
+	return domain.Errorf(domain.InvalidArgument, "unknown command %q; the commands are %s", clip(name), strings.Join(Names(), ", "))
 }
 
 // again answers a repeated command as the first time.
@@ -143,22 +158,32 @@ type commanded[C any] interface {
 
 // handle makes an entry of a command's method.
 func handle[C any, P commanded[C]](run func(*Service, context.Context, C) (Outcome, error)) command {
-	return command{zero: *new(C), run: func(ctx context.Context, s *Service, d Door, body []byte) (Outcome, *Header, error) {
-		var c C
-		if err := decode(body, &c); err != nil {
-			return Outcome{}, nil, err
+	read := func(d Door, body []byte) (c C, err error) {
+		if err = decode(body, &c); err == nil {
+			err = d.admit(&c)
 		}
-		if err := d.admit(&c); err != nil {
+		return c, err
+	}
+	untyped := func(d Door, body []byte) (any, error) {
+		c, err := read(d, body)
+		return &c, err
+	}
+	return command{zero: *new(C), read: untyped, run: func(ctx context.Context, s *Service, d Door, body []byte) (Outcome, *Header, error) {
+		c, err := read(d, body)
+		if err != nil {
 			return Outcome{}, nil, err
 		}
 		h := P(&c).header()
+		if h.CommandID == uuid.Nil {
+			h.CommandID = d.ID
+		}
 		if h.CommandID == uuid.Nil {
 			h.CommandID = s.NewID()
 		}
 		if d.Actor != "" {
 			h.Actor = d.Actor
 		}
-		h.Traceparent = d.Traceparent
+		h.Traceparent, h.again = d.Traceparent, d.Again
 		if err := h.check(); err != nil {
 			return Outcome{}, nil, err
 		}
@@ -180,14 +205,14 @@ func (d Door) admit(c any) error {
 	return nil
 }
 
-func secrets(c any) []domain.SecretInput {
+func secrets(c any) []*domain.SecretInput {
 	switch c := c.(type) {
 	case *CreateOutgoingLink:
-		return []domain.SecretInput{c.ClientSecret}
+		return []*domain.SecretInput{&c.ClientSecret}
 	case *ReplaceClientSecret:
-		return []domain.SecretInput{c.ClientSecret}
+		return []*domain.SecretInput{&c.ClientSecret}
 	case *RecordTokenIssued:
-		return []domain.SecretInput{c.AccessToken, c.RefreshToken}
+		return []*domain.SecretInput{&c.AccessToken, &c.RefreshToken}
 	}
 	return nil
 }
@@ -202,16 +227,10 @@ func (h *Header) check() error {
 	return nil
 }
 
-// decode reads a command strictly: an unknown member is more likely a typing
-// error than a wish, and silence would lose it.
+// decode reads a command strictly.
 func decode(body []byte, into any) error {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
+	if err := domain.Strictly(body, into); err != nil {
 		return domain.Errorf(domain.InvalidArgument, "the command is not readable: %s", domain.Unreadable(err))
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return domain.Errorf(domain.InvalidArgument, "the command is not readable: there is more after the JSON object")
 	}
 	return nil
 }

@@ -46,6 +46,12 @@ func (s *Service) RecordTokenIssued(ctx context.Context, c RecordTokenIssued) (O
 	if c.Subject == "" {
 		c.Subject = grant.DefaultSubject
 	}
+	key := domain.Key{Link: c.Link, Grant: grant.ID(c.Link, c.Subject)}
+	if c.again { // what it caused may be another's token that it completed: its own is known by its exchange
+		if at, err := s.Grants.Load(ctx, key); err != nil || at.State.Knows(c.CommandID) {
+			return ofGrant(key, at, []string{}), err
+		}
+	}
 	if err := errors.Join(checkSubject(c.Subject), checkImport(c, access, refresh, s.Now())); err != nil {
 		return Outcome{}, err
 	}
@@ -58,7 +64,7 @@ func (s *Service) RecordTokenIssued(ctx context.Context, c RecordTokenIssued) (O
 	}
 	now := s.Now()
 	t := NewToken{
-		Key: domain.Key{Link: c.Link, Grant: grant.ID(c.Link, c.Subject)}, Subject: c.Subject,
+		Key: key, Subject: c.Subject,
 		Exchange: c.CommandID, Cause: grant.ByImport, ReceivedAt: now,
 		Token: answer.Token{AccessToken: access, RefreshToken: refresh, TokenType: c.TokenType, Scopes: c.Scopes},
 	}
@@ -191,7 +197,7 @@ type keptGrant struct {
 }
 
 func (k keptGrant) outcome(key domain.Key) Outcome {
-	return Outcome{Link: key.Link, Grant: key.Grant, Sequence: k.at.Sequence, Version: k.at.Version, Events: k.events}
+	return ofGrant(key, k.at, k.events)
 }
 
 func (s *Service) complete(ctx context.Context, h Header, key domain.Key) (keptGrant, uint64, error) {

@@ -43,6 +43,9 @@ func (s *Service) RequestRefresh(ctx context.Context, c RequestRefresh) (Outcome
 }
 
 func (s *Service) requestRefresh(ctx context.Context, key domain.Key, h Header, e grant.RefreshRequested) (Outcome, error) {
+	if out, done, err := s.didToGrant(ctx, h, key); done || err != nil {
+		return out, err
+	}
 	if err := s.linkUsable(ctx, key.Link); err != nil {
 		return Outcome{}, err
 	}

@@ -29,6 +29,10 @@ func (s *Service) RequestToken(ctx context.Context, c RequestToken) (Outcome, er
 	if err := checkSubject(c.Subject); err != nil {
 		return Outcome{}, err
 	}
+	key := domain.Key{Link: c.Link, Grant: grant.ID(c.Link, c.Subject)}
+	if out, done, err := s.didToGrant(ctx, c.Header, key); done || err != nil {
+		return out, err
+	}
 	l, err := s.Links.Load(ctx, domain.Key{Link: c.Link})
 	if err != nil {
 		return Outcome{}, err
@@ -45,7 +49,6 @@ func (s *Service) RequestToken(ctx context.Context, c RequestToken) (Outcome, er
 			return Outcome{}, err
 		}
 	}
-	key := domain.Key{Link: c.Link, Grant: grant.ID(c.Link, c.Subject)}
 	return s.onGrant(ctx, key, c.Header, func(g grant.State) (grant.Event, error) {
 		e, err := g.RequestToken(key.Grant, grant.TokenRequested{Subject: c.Subject, GrantType: way, At: s.Now()})
 		if err != nil || e == nil {

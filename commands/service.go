@@ -48,6 +48,9 @@ type Log[S, E any] interface {
 	// Append records e after the loaded state, or returns ErrOvertaken. It
 	// recognises its own event when an acknowledgement was lost.
 	Append(ctx context.Context, key domain.Key, after Loaded[S], e E, m Meta) (Loaded[S], error)
+
+	// Caused looks in the whole history for the event that a command caused.
+	Caused(ctx context.Context, key domain.Key, command uuid.UUID) (at Loaded[S], found bool, err error)
 }
 
 // Vault is what commands need of the vault.
@@ -117,6 +120,8 @@ type Header struct {
 	Correlation     string    `json:"correlation_id,omitempty"`
 	Reason          string    `json:"reason,omitempty"` // an operator's, recorded in the event
 	Traceparent     string    `json:"-"`
+
+	again bool // it may have had its effect before; see Door
 }
 
 func (h *Header) header() *Header { return h }
@@ -143,6 +148,11 @@ const attempts = 20
 // writer appends in between, the question is asked again of the newer state.
 func decide[S any, E comparable](ctx context.Context, log Log[S, E], kinds domain.Kinds[E], key domain.Key, h Header, now time.Time, ask func(Loaded[S]) (E, error)) (Loaded[S], []string, error) {
 	var none E
+	if h.again {
+		if at, found, err := log.Caused(ctx, key, h.CommandID); err != nil || found {
+			return at, []string{}, err
+		}
+	}
 	for range attempts {
 		at, err := log.Load(ctx, key)
 		if err != nil {
@@ -194,7 +204,30 @@ func (s *Service) onLink(ctx context.Context, id uuid.UUID, h Header, ask func(l
 	if err != nil {
 		return Outcome{}, err
 	}
-	return Outcome{Link: id, Sequence: at.Sequence, Version: at.Version, Events: events, RedirectURL: at.State.RedirectURL}, nil
+	return ofLink(id, at, events), nil
+}
+
+func ofLink(id uuid.UUID, at Loaded[link.State], events []string) Outcome {
+	return Outcome{Link: id, Sequence: at.Sequence, Version: at.Version, Events: events, RedirectURL: at.State.RedirectURL}
+}
+
+// didToLink finds what a command that may come again did to its link. What it would
+// be refused for by now is no longer asked then.
+func (s *Service) didToLink(ctx context.Context, h Header, id uuid.UUID) (Outcome, bool, error) {
+	if !h.again {
+		return Outcome{}, false, nil
+	}
+	at, found, err := s.Links.Caused(ctx, domain.Key{Link: id}, h.CommandID)
+	return ofLink(id, at, []string{}), found, err
+}
+
+// didToGrant is didToLink for a grant.
+func (s *Service) didToGrant(ctx context.Context, h Header, key domain.Key) (Outcome, bool, error) {
+	if !h.again {
+		return Outcome{}, false, nil
+	}
+	at, found, err := s.Grants.Caused(ctx, key, h.CommandID)
+	return ofGrant(key, at, []string{}), found, err
 }
 
 // onGrant runs a decision about a grant.
@@ -203,5 +236,9 @@ func (s *Service) onGrant(ctx context.Context, key domain.Key, h Header, ask fun
 	if err != nil {
 		return Outcome{}, err
 	}
-	return Outcome{Link: key.Link, Grant: key.Grant, Sequence: at.Sequence, Version: at.Version, Events: events}, nil
+	return ofGrant(key, at, events), nil
+}
+
+func ofGrant(key domain.Key, at Loaded[grant.State], events []string) Outcome {
+	return Outcome{Link: key.Link, Grant: key.Grant, Sequence: at.Sequence, Version: at.Version, Events: events}
 }

@@ -37,6 +37,9 @@ type UpdateOutgoingLink struct {
 // UpdateOutgoingLink decides on the changed configuration as a whole. A changed
 // client needs its secret replaced too: see ReplaceClientSecret.
 func (s *Service) UpdateOutgoingLink(ctx context.Context, c UpdateOutgoingLink) (Outcome, error) {
+	if out, done, err := s.didToLink(ctx, c.Header, c.Link); done || err != nil {
+		return out, err
+	}
 	at, err := s.Links.Load(ctx, domain.Key{Link: c.Link})
 	if err != nil {
 		return Outcome{}, err

@@ -89,11 +89,11 @@ func (k Kinds[E]) Decode(typ string, data []byte) (E, error) {
 	decode, ok := k.decoders[typ]
 	if !ok {
 		var none E
-		return none, fmt.Errorf("unknown event type %q of aggregate %s: this node is older than the one that wrote it", typ, k.aggregate)
+		return none, Undecodable(fmt.Errorf("unknown event type %q of aggregate %s: this node is older than the one that wrote it", typ, k.aggregate))
 	}
 	e, err := decode(data)
 	if err != nil {
-		return e, fmt.Errorf("decode %s: %w", typ, err)
+		return e, Undecodable(fmt.Errorf("decode %s: %w", typ, err))
 	}
 	return e, nil
 }

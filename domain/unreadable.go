@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"bytes"
 	"encoding"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,20 @@ import (
 
 // ErrTrailing says that there is more than one JSON value.
 var ErrTrailing = errors.New("there is more after the JSON object")
+
+// Strictly decodes one JSON value: an unknown member is more likely a typing error
+// than a wish, and silence would lose it. [Unreadable] says what is wrong.
+func Strictly(b []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return ErrTrailing
+	}
+	return nil
+}
 
 // Unreadable says what is wrong with JSON without repeating it, for it may hold a
 // secret, and without names of this program's types, which say nothing to whoever

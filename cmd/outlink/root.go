@@ -108,7 +108,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.actor, "actor", "", "who you are, for the event log (default: the user's name)")
 	f.DurationVar(&a.timeout, "timeout", 30*time.Second, "how long to wait for an answer")
 	root.AddCommand(a.dev(), a.serve(), a.migrate(), a.natsConfig(), a.healthcheck(), a.version(),
-		a.providerCommands(), a.linkCommands(), a.grantCommands(), a.tokenCommands(), a.eventCommands(), a.projectionCommands(), a.schemaCommands())
+		a.providerCommands(), a.linkCommands(), a.grantCommands(), a.tokenCommands(), a.eventCommands(), a.projectionCommands(), a.deadCommands(), a.readerCommands(), a.schemaCommands())
 	return root
 }
 
@@ -202,14 +202,22 @@ func (a *app) refused(_ *nats.Conn, _ *nats.Subscription, err error) {
 
 // with connects, and gives f a client and a context with the time limit.
 func (a *app) with(cmd *cobra.Command, f func(ctx context.Context, c client.Client) error) error {
+	return a.connected(cmd, func(ctx context.Context, c client.Client) error {
+		ctx, cancel := context.WithTimeout(ctx, a.timeout)
+		defer cancel()
+		return f(ctx, c)
+	})
+}
+
+// connected is with for what asks many times: each request has a time limit of the
+// client's own.
+func (a *app) connected(cmd *cobra.Command, f func(ctx context.Context, c client.Client) error) error {
 	nc, err := a.connect()
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	ctx, cancel := context.WithTimeout(cmd.Context(), a.timeout)
-	defer cancel()
-	return f(ctx, client.New(nc, a.namespace))
+	return f(cmd.Context(), client.New(nc, a.namespace))
 }
 
 func (a *app) version() *cobra.Command {

@@ -25,6 +25,7 @@ type wanted struct {
 	minTTL       time.Duration
 	any          bool // that is valid
 	proof, nonce string
+	seedFile     string // of the reader's registered key
 }
 
 func (a *app) tokenGet() *cobra.Command {
@@ -39,6 +40,10 @@ func (a *app) tokenGet() *cobra.Command {
 		}
 		var t client.Token
 		err := a.with(cmd, func(ctx context.Context, c client.Client) error {
+			c, err := a.asReader(c, w.seedFile)
+			if err != nil {
+				return err
+			}
 			id, err := linkID(ctx, c, args[0])
 			if err == nil {
 				t, err = w.get(ctx, c, id)
@@ -54,6 +59,7 @@ func (a *app) tokenGet() *cobra.Command {
 	f.StringVar(&w.subject, "subject", "", "whose token (default: default)")
 	f.DurationVar(&w.minTTL, "min-ttl", 0, "how long the token must live at least; 0s: any that is valid (default: 30s, or less where tokens live shortly)")
 	f.StringVar(&w.proof, "dpop", "", "also a proof for this request, such as \"GET https://api.example.com/me\", where tokens are bound to a key (RFC 9449)")
+	f.StringVar(&w.seedFile, "reader-seed-file", "", "file with the seed of this reader's registered key, which its replies are sealed to")
 	f.StringVar(&w.nonce, "dpop-nonce", "", "the DPoP-Nonce header of the server's last answer")
 	return c
 }
@@ -81,4 +87,16 @@ func (a *app) showToken(t client.Token) error {
 	}
 	return a.fields(t, [2]string{"access token", t.AccessToken}, [2]string{"token type", t.TokenType}, [2]string{"expires", when(&t.ExpiresAt)},
 		[2]string{"scopes", strings.Join(t.Scopes, " ")}, [2]string{"generation", fmt.Sprint(t.Generation)}, [2]string{"dpop proof", t.DPoPProof})
+}
+
+// asReader opens the replies that are sealed to a reader's registered key.
+func (a *app) asReader(c client.Client, seedFile string) (client.Client, error) {
+	if seedFile == "" {
+		return c, nil
+	}
+	seed, err := a.secretFile(seedFile)
+	if err != nil {
+		return c, err
+	}
+	return c.WithReaderSeed(seed)
 }

@@ -8,10 +8,12 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 
 	"outlink/domain"
 )
@@ -23,7 +25,8 @@ type Client struct {
 	NC        *nats.Conn
 	Namespace string
 
-	key *curveKey
+	key    *curveKey
+	reader nkeys.KeyPair // opens replies; nil: none is expected to be sealed
 }
 
 // New makes a client on a connection that stays the caller's. An empty namespace
@@ -62,6 +65,11 @@ func (c Client) Query(ctx context.Context, query string, body, out any) error {
 	return c.ask(ctx, c.Namespace+".query."+query, body, out)
 }
 
+// Operate asks a node for what only operators may do, by the operation's name.
+func (c Client) Operate(ctx context.Context, operation string, body, out any) error {
+	return c.ask(ctx, c.Namespace+".operate."+operation, body, out)
+}
+
 // Token is an access token. It holds the token in clear: do not log it.
 type Token struct {
 	AccessToken string    `json:"access_token"`
@@ -97,5 +105,9 @@ func (c Client) token(ctx context.Context, link uuid.UUID, q tokenRequest, minTT
 	if minTTL > 0 {
 		q.MinTTL = minTTL.String()
 	}
-	return t, c.ask(ctx, c.Namespace+".token.get."+link.String(), q, &t)
+	var reply json.RawMessage
+	if err := c.ask(ctx, c.Namespace+".token.get."+link.String(), q, &reply); err != nil {
+		return t, err
+	}
+	return c.opened(reply)
 }

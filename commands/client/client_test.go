@@ -114,6 +114,7 @@ func TestTriesAgain(t *testing.T) {
 	nc := o.Client().NC
 	var mu sync.Mutex
 	var bodies []string
+	again := ""
 	code := domain.Unavailable
 	service, err := micro.AddService(nc, micro.Config{Name: "flaky", Version: "0.0.1"})
 	if err != nil {
@@ -123,6 +124,7 @@ func TestTriesAgain(t *testing.T) {
 	answer := func(r micro.Request) {
 		mu.Lock()
 		defer mu.Unlock()
+		again += "," + r.Headers().Get("Outlink-Again")
 		if bodies = append(bodies, string(r.Data())); code == domain.Unavailable && len(bodies) == 3 {
 			_ = r.RespondJSON(commands.Outcome{Sequence: 7})
 			return
@@ -147,6 +149,9 @@ func TestTriesAgain(t *testing.T) {
 		t.Fatalf("%+v, %v", out, err)
 	}
 	mu.Lock()
+	if again != ",,1,1" {
+		t.Errorf("said %q: the first try is none that may have had its effect before, the others are", again)
+	}
 	if len(bodies) != 3 || bodies[0] != bodies[1] || bodies[1] != bodies[2] || !strings.Contains(bodies[0], "command_id") || strings.Contains(bodies[0], "canary") {
 		t.Errorf("sent %d: %q", len(bodies), bodies)
 	}

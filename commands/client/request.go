@@ -58,6 +58,7 @@ func (c Client) persist(ctx context.Context, msg *nats.Msg, out any) error {
 		if !wait(ctx, pause) {
 			return err
 		}
+		msg.Header.Set("Outlink-Again", "1") // whoever answers now looks for what the first try may have done
 	}
 }
 

@@ -59,6 +59,7 @@ func (n Namespace) Query(name string) string   { return n.subject("query", name)
 func (n Namespace) Submit(name string) string  { return n.subject("submit", name) }
 func (n Namespace) Info() string               { return n.subject("info") }
 func (n Namespace) Token(link string) string   { return n.subject("token", "get", link) }
+func (n Namespace) Operate(what string) string { return n.subject("operate", what) }
 func (n Namespace) Timer(link, grant uuid.UUID) string {
 	return n.subject("timer", link.String(), grant.String())
 }
@@ -99,6 +100,14 @@ const (
 // AckWait is how long a job may take before another node gets it as well: more
 // than the deadline of a token request and its recovery.
 const AckWait = 5 * time.Minute
+
+// CommandWait is how long a submitted command may take before another node gets it
+// as well: it talks to nobody but JetStream.
+const CommandWait = 90 * time.Second
+
+// HeaderAgain is on a command that its sender may have sent before: its effect is
+// looked for in the whole history.
+const HeaderAgain = "Outlink-Again"
 
 // jsWrongLastSequence is the error with which JetStream refuses a stale expectation.
 const jsWrongLastSequence jetstream.ErrorCode = 10071
@@ -178,7 +187,7 @@ func (n Namespace) streams(replicas int) []jetstream.StreamConfig {
 		Description: "what was given up on, with the reason",
 		Subjects:    []string{n.subject("dead", ">")},
 		Storage:     jetstream.FileStorage, Replicas: replicas,
-		MaxAge: 30 * 24 * time.Hour,
+		MaxAge: 30 * 24 * time.Hour, Duplicates: time.Hour, // more than AckWait, after which a job that was set aside may come again
 	}, {
 		Name:        n.Notices(),
 		Description: "what a person should know; the message id of a repeat is the same",
@@ -231,7 +240,7 @@ func (n Namespace) consumers() map[string][]jetstream.ConsumerConfig {
 			durable(ErasureConsumer, AckWait, n.AllEvents()),
 		},
 		n.Timers():    {durable(RefreshConsumer, AckWait, n.subject("expiring", ">"))},
-		n.Submitted(): {durable(CommandsConsumer, AckWait)},
+		n.Submitted(): {durable(CommandsConsumer, CommandWait)},
 		n.Notices():   {retried(WebhookConsumer, WebhookBackoff)},
 	}
 }

@@ -113,7 +113,8 @@ func (a *async) requests() {
 	outcome := a.answer(Outcome, "What a command did.", nil)
 	for _, c := range Commands() {
 		name, channel := c.Type.Name(), "command."+c.Type.Name()
-		m := a.message(c, a.prose.Type(c.Type), headers("reply", "the inbox for the reply", "traceparent", "W3C trace context", "Outlink-Reply-To", "of a submitted command: where the outcome goes"))
+		m := a.message(c, a.prose.Type(c.Type), headers("reply", "the inbox for the reply", "traceparent", "W3C trace context", "Outlink-Reply-To", "of a submitted command: where the outcome goes",
+			"Outlink-Again", "the command may have been sent before: its effect is looked for in the whole history"))
 		a.channel(channel, namespace.Command(name), words(name)+", and wait for the outcome.", nil, m)
 		a.operation(channel, "receive", channel, words(name), a.prose.about(c.Type), []string{m}, outcome, failed)
 	}

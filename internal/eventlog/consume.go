@@ -27,7 +27,18 @@ type Durable struct {
 	// they are only passed over.
 	Foreign func(ctx context.Context, f Foreign) error
 	Log     *slog.Logger
+
+	// SetAside keeps an event that the worker cannot decode, or whose aggregate it
+	// cannot, with the reason; the others go on.
+	SetAside func(ctx context.Context, subject string, sequence uint64, reason error) error
 }
+
+// tries is how often an event is tried that cannot be decoded, with a pause that
+// doubles from pause on: another node may be of a newer version.
+const (
+	tries = 4
+	pause = time.Second
+)
 
 // Foreign is a message in the log that none of the namespace's nodes wrote.
 type Foreign struct {
@@ -38,8 +49,8 @@ type Foreign struct {
 	Reason   string
 }
 
-// Run consumes until the context ends. A batch that fails is tried again after
-// a pause: events are never skipped.
+// Run consumes until the context ends. What fails is tried again after a pause,
+// and events are never skipped, but those that nobody could decode.
 func (d Durable) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if err := d.once(ctx); err != nil && ctx.Err() == nil {
@@ -108,29 +119,83 @@ func (d Durable) read(ctx context.Context, delivery jetstream.Msg) (domain.Recor
 	return domain.Record{Sequence: m.sequence, Foreign: reason}, err
 }
 
+// taken is a message and the event that it is, unless err says why not.
+type taken struct {
+	m   jetstream.Msg
+	r   domain.Record
+	err error
+}
+
+// work has a batch handled, one event after the other when there is one in it that
+// cannot be decoded.
 func (d Durable) work(ctx context.Context, messages []jetstream.Msg) error {
-	batch := make([]domain.Record, 0, len(messages))
+	batch := make([]taken, len(messages))
 	var err error
-	for _, m := range messages {
-		var r domain.Record
-		if r, err = d.read(ctx, m); err != nil {
-			break
+	for i, m := range messages {
+		r, unread := d.read(ctx, m)
+		batch[i] = taken{m, r, unread}
+		err = errors.Join(err, unread)
+	}
+	if err == nil {
+		err = d.handle(ctx, batch)
+	}
+	if !errors.Is(err, domain.ErrUndecodable) {
+		return d.settle(batch, err)
+	}
+	var errs []error
+	for i := range batch {
+		one := batch[i : i+1]
+		if err = one[0].err; err == nil {
+			err = d.handle(ctx, one)
 		}
-		if r.Foreign == "" && !ofName(r) {
-			batch = append(batch, r)
+		if errors.Is(err, domain.ErrUndecodable) {
+			errs = append(errs, d.poisoned(ctx, one[0].m, err))
+		} else {
+			errs = append(errs, d.settle(one, err))
 		}
 	}
-	if err == nil && len(batch) > 0 {
-		err = d.Handle(ctx, batch)
+	return errors.Join(errs...)
+}
+
+func (d Durable) handle(ctx context.Context, batch []taken) error {
+	records := make([]domain.Record, 0, len(batch))
+	for _, b := range batch {
+		if b.r.Foreign == "" && !ofName(b.r) {
+			records = append(records, b.r)
+		}
 	}
-	for _, m := range messages {
+	if len(records) == 0 {
+		return nil
+	}
+	return d.Handle(ctx, records)
+}
+
+// settle acknowledges what is done, and gives back what failed.
+func (d Durable) settle(batch []taken, err error) error {
+	for _, b := range batch {
 		if err != nil {
-			_ = m.NakWithDelay(time.Second) // a lost one is delivered again after its wait
+			_ = b.m.NakWithDelay(time.Second) // a lost one is delivered again after its wait
 			continue
 		}
-		if ackErr := m.Ack(); ackErr != nil {
+		if ackErr := b.m.Ack(); ackErr != nil {
 			return ackErr
 		}
 	}
 	return err
+}
+
+// poisoned gives an event back that cannot be decoded, and sets it aside at last.
+func (d Durable) poisoned(ctx context.Context, m jetstream.Msg, reason error) error {
+	about, err := m.Metadata()
+	if err != nil {
+		return err
+	}
+	if n := about.NumDelivered; n < tries {
+		return m.NakWithDelay(pause << (n - 1))
+	}
+	if err := d.SetAside(ctx, m.Subject(), about.Sequence.Stream, reason); err != nil {
+		return errors.Join(err, m.NakWithDelay(time.Second))
+	}
+	d.Log.Error("an event cannot be decoded and is set aside", "consumer", d.Name, "subject", m.Subject(), "sequence", about.Sequence.Stream, "error", reason)
+	return m.Ack()
 }

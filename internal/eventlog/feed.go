@@ -140,6 +140,29 @@ func (t *trail) read(ctx context.Context, delivery jetstream.Msg) (domain.Record
 	return parse(m)
 }
 
+// Event reads one event at its place in the log.
+func (f Feed) Event(ctx context.Context, sequence uint64) (domain.Record, error) {
+	stream, err := f.JS.Stream(ctx, f.Namespace.Events())
+	if err != nil {
+		return domain.Record{}, fmt.Errorf("read event %d: %w", sequence, unavailable(err))
+	}
+	m, err := stream.GetMsg(ctx, sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return domain.Record{}, domain.Errorf(domain.NotFound, "the log has no event %d", sequence)
+	}
+	if err != nil {
+		return domain.Record{}, fmt.Errorf("read event %d: %w", sequence, unavailable(err))
+	}
+	foreign, err := f.Guard.foreign(ctx, raw(m))
+	if err == nil && foreign != "" {
+		err = domain.Errorf(domain.FailedPrecondition, "message %d of the log is foreign: %s", sequence, foreign)
+	}
+	if err != nil {
+		return domain.Record{}, err
+	}
+	return parse(raw(m))
+}
+
 // Head is the sequence of the log's last event.
 func (f Feed) Head(ctx context.Context) (uint64, error) {
 	stream, err := f.JS.Stream(ctx, f.Namespace.Events())

@@ -69,7 +69,7 @@ func (l Log[S, E]) loaded(ctx context.Context, key domain.Key, msg *jetstream.Ra
 		return at, err
 	}
 	if err := json.Unmarshal(r.State, &at.State); err != nil {
-		return at, fmt.Errorf("decode the state beside event %d: %w", r.Sequence, err)
+		return at, domain.Undecodable(fmt.Errorf("decode the state beside event %d: %w", r.Sequence, err))
 	}
 	return at, nil
 }
@@ -88,6 +88,24 @@ func (l Log[S, E]) fold(ctx context.Context, key domain.Key) (S, error) {
 	return s, err
 }
 
+// Caused looks for the event that a command caused. The state it returns is the
+// newest one.
+func (l Log[S, E]) Caused(ctx context.Context, key domain.Key, command uuid.UUID) (at commands.Loaded[S], found bool, err error) {
+	err = History(ctx, l.Stream, l.Guard, l.Subject(key), func(r domain.Record) error {
+		if r.Causation != command.String() {
+			return nil
+		}
+		at, found = commands.Loaded[S]{Sequence: r.Sequence, Version: r.Version, Event: r.ID, Causation: r.Causation, Hash: r.Hash}, true
+		return ErrStop
+	})
+	if !found {
+		return at, false, err
+	}
+	now, err := l.Load(ctx, key)
+	at.State = now.State
+	return at, true, err
+}
+
 // Append records e after the loaded state and returns its sequence. It answers
 // [commands.ErrOvertaken] when somebody else appended first. A publish whose
 // acknowledgement was lost is recognised by reading back: JetStream checks the
@@ -102,7 +120,7 @@ func (l Log[S, E]) Append(ctx context.Context, key domain.Key, after commands.Lo
 	if err != nil {
 		return next, err
 	}
-	for {
+	for inDoubt := false; ; inDoubt = true {
 		ack, err := l.JS.PublishMsg(ctx, msg, jetstream.WithMsgID(id.String()),
 			jetstream.WithExpectLastSequencePerSubject(after.End()), jetstream.WithRetryAttempts(0))
 		if err == nil {
@@ -115,8 +133,10 @@ func (l Log[S, E]) Append(ctx context.Context, key domain.Key, after commands.Lo
 		case readErr == nil && last == id.String():
 			next.Sequence = seq
 			return next, nil
-		case bus.IsStale(err), readErr == nil && seq != after.End():
+		case bus.IsStale(err) && !inDoubt: // this one cannot have landed
 			return next, commands.ErrOvertaken
+		case readErr == nil && seq != after.End():
+			return l.overtaken(ctx, key, after.End(), next)
 		case ctx.Err() != nil:
 			return next, fmt.Errorf("append to %s: %w", msg.Subject, unavailable(err))
 		}
@@ -127,6 +147,20 @@ func (l Log[S, E]) Append(ctx context.Context, key domain.Key, after commands.Lo
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// overtaken tells an event of ours that others followed at once from one that came
+// too late: only one can be the next after what was loaded.
+func (l Log[S, E]) overtaken(ctx context.Context, key domain.Key, after uint64, next commands.Loaded[S]) (commands.Loaded[S], error) {
+	m, err := l.Stream.GetMsg(ctx, after+1, jetstream.WithGetMsgSubject(l.Subject(key)))
+	if err != nil {
+		return next, fmt.Errorf("append to %s: %w", l.Subject(key), unavailable(err))
+	}
+	if m.Header.Get(headerID) != next.Event.String() {
+		return next, commands.ErrOvertaken
+	}
+	next.Sequence = m.Sequence
+	return next, nil
 }
 
 func (l Log[S, E]) last(ctx context.Context, key domain.Key) (uint64, string, error) {

@@ -19,6 +19,7 @@ import (
 
 	"outlink/commands"
 	"outlink/domain"
+	"outlink/internal/bus"
 	"outlink/internal/queries"
 	"outlink/workers/authorize"
 )
@@ -85,7 +86,9 @@ func (a *API) command(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, domain.Errorf(domain.InvalidArgument, "the command did not arrive completely"))
 		return
 	}
-	out, err := a.Commands.Run(r.Context(), r.PathValue("command"), commands.Door{Traceparent: r.Header.Get("traceparent")}, body)
+	out, err := a.Commands.Run(r.Context(), r.PathValue("command"), commands.Door{
+		Traceparent: r.Header.Get("traceparent"), Again: r.Header.Get(bus.HeaderAgain) != "",
+	}, body)
 	a.answer(w, out, err)
 }
 

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -21,22 +22,23 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"outlink/domain"
 	"outlink/internal/bus"
 )
 
 // Job is one message of a stream.
 type Job struct {
-	Subject string
-	Header  nats.Header
-	Body    []byte
+	Subject   string
+	Header    nats.Header
+	Body      []byte
+	Sequence  uint64    // in its stream
+	At        time.Time // when it was stored there
+	Delivered uint64    // how many times, this one included
 }
 
 // Dead is the error of a job that will never succeed: it is set aside with its
-// reason instead of being tried again. Body is what is kept of it.
-type Dead struct {
-	Reason error
-	Body   []byte
-}
+// reason instead of being tried again.
+type Dead struct{ Reason error }
 
 func (d *Dead) Error() string { return d.Reason.Error() }
 func (d *Dead) Unwrap() error { return d.Reason }
@@ -64,7 +66,10 @@ func (c Consumer) Run(ctx context.Context) error {
 	for {
 		err := c.run(ctx)
 		missing := errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound)
-		if err == nil || missing || ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil && errors.Is(err, ctx.Err()): // ended while it started
+			return nil
+		case err == nil, missing, ctx.Err() != nil:
 			return err
 		}
 		c.Log.Warn("a consumer starts anew", "consumer", c.Durable, "error", err)
@@ -148,8 +153,7 @@ func (c Consumer) handle(m *message.Message) error {
 func (c Consumer) setAside(next message.HandlerFunc) message.HandlerFunc {
 	return func(m *message.Message) ([]*message.Message, error) {
 		produced, err := next(m)
-		var dead *Dead
-		if errors.As(err, &dead) {
+		if dead := hopeless(err, job(m)); dead != nil {
 			err = c.SetAside(context.WithoutCancel(m.Context()), job(m), dead)
 		}
 		if err != nil {
@@ -159,6 +163,25 @@ func (c Consumer) setAside(next message.HandlerFunc) message.HandlerFunc {
 	}
 }
 
+// tries is how often a job is tried that this node cannot decode, or panics at:
+// another node may be of a newer version.
+const tries = 5
+
+// hopeless says why a job will not succeed, if that is so.
+func hopeless(err error, j Job) *Dead {
+	var dead *Dead
+	var panicked middleware.RecoveredPanicError
+	switch {
+	case errors.As(err, &dead):
+		return dead
+	case j.Delivered >= tries && errors.As(err, &panicked):
+		return &Dead{Reason: fmt.Errorf("the handler panicked: %w", err)}
+	case j.Delivered >= tries && errors.Is(err, domain.ErrUndecodable):
+		return &Dead{Reason: err}
+	}
+	return nil
+}
+
 // behind gives the library the durable consumer as it exists, behind a gate.
 func behind(g *gate, consumer jetstream.Consumer) wmjetstream.ResourceInitializer {
 	return func(context.Context, jetstream.JetStream, string) (jetstream.Consumer, func(context.Context, watermill.LoggerAdapter), error) {
@@ -166,8 +189,14 @@ func behind(g *gate, consumer jetstream.Consumer) wmjetstream.ResourceInitialize
 	}
 }
 
-// subjectKey carries the subject through Watermill's metadata.
-const subjectKey = "outlink_subject"
+// Watermill's metadata carries what is no header. A header has no such name: these
+// are set last.
+const (
+	subjectKey   = "outlink_subject"
+	sequenceKey  = "outlink_sequence"
+	atKey        = "outlink_at"
+	deliveredKey = "outlink_delivered"
+)
 
 type unmarshaler struct{}
 
@@ -180,17 +209,33 @@ func (unmarshaler) Unmarshal(m jetstream.Msg) (*message.Message, error) {
 		}
 	}
 	wm.Metadata.Set(subjectKey, m.Subject())
+	if about, err := m.Metadata(); err == nil { // always, for a message of a consumer
+		wm.Metadata.Set(sequenceKey, strconv.FormatUint(about.Sequence.Stream, 10))
+		wm.Metadata.Set(atKey, strconv.FormatInt(about.Timestamp.UnixNano(), 10))
+		wm.Metadata.Set(deliveredKey, strconv.FormatUint(about.NumDelivered, 10))
+	}
 	return wm, nil
 }
 
 func job(m *message.Message) Job {
-	j := Job{Subject: m.Metadata.Get(subjectKey), Header: nats.Header{}, Body: m.Payload}
+	at, _ := strconv.ParseInt(m.Metadata.Get(atKey), 10, 64) // Unmarshal wrote it
+	j := Job{
+		Subject: m.Metadata.Get(subjectKey), Header: nats.Header{}, Body: m.Payload,
+		Sequence: number(m, sequenceKey), At: time.Unix(0, at), Delivered: number(m, deliveredKey),
+	}
 	for key, value := range m.Metadata {
-		if key != subjectKey {
+		switch key {
+		case subjectKey, sequenceKey, atKey, deliveredKey:
+		default:
 			j.Header[key] = []string{value}
 		}
 	}
 	return j
+}
+
+func number(m *message.Message, key string) uint64 {
+	n, _ := strconv.ParseUint(m.Metadata.Get(key), 10, 64) // Unmarshal wrote it
+	return n
 }
 
 // quiet passes on warnings and errors: Watermill reports every message at info.

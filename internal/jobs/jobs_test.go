@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"outlink/domain"
 	"outlink/internal/jobs"
 	"outlink/internal/testenv"
 )
@@ -172,10 +173,10 @@ func TestStart(t *testing.T) {
 }
 
 // A job that can never succeed is set aside with its reason; one that panics or
-// fails is tried again.
+// fails is tried again, but not for ever if it panics or cannot be decoded.
 func TestFailures(t *testing.T) {
-	q := newQueue(t, 3)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	q := newQueue(t, 5)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	go func() {
 		for ctx.Err() == nil {
@@ -198,13 +199,22 @@ func TestFailures(t *testing.T) {
 			return errors.New("not now")
 		case j.Subject == "work.2" && !again:
 			panic("oops")
+		case j.Subject == "work.3":
+			panic("always")
+		case j.Subject == "work.4":
+			return fmt.Errorf("load it: %w", domain.ErrUndecodable)
+		}
+		if j.Sequence == 0 || j.Delivered == 0 || time.Since(j.At) > time.Minute {
+			return fmt.Errorf("a message without its place: %+v", j)
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for subject, want := range map[string]int{"work.0": 1, "work.1": 2, "work.2": 2, "set aside: work.0 nonsense": 1} {
+	for subject, want := range map[string]int{
+		"work.0": 1, "work.1": 2, "work.2": 2, "work.3": 5, "work.4": 5, "set aside: work.0 nonsense": 1, "set aside: work.4 load it: it cannot be decoded": 1,
+	} {
 		if q.handled[subject] != want {
 			t.Errorf("%s: %d times, want %d", subject, q.handled[subject], want)
 		}

@@ -27,7 +27,7 @@ import (
 	"outlink/internal/tokens"
 )
 
-// API serves requests. Commands, Queries and Tokens may each be nil: then this
+// API serves requests. Commands, Queries, Tokens and Operations may each be nil: then this
 // node does not serve them. The other fields are required.
 type API struct {
 	Namespace bus.Namespace
@@ -37,9 +37,13 @@ type API struct {
 	Tokens    *tokens.Server
 	Readers   *Readers // of tokens; nil: no reply is sealed
 	CurveKey  string   // public: secrets in commands are sealed to it
-	Deadline  time.Duration
-	Parallel  int // requests in hand at once; more wait
-	Log       *slog.Logger
+
+	// Operations answer operators, by name; nil: none here.
+	Operations map[string]func(ctx context.Context, actor string, body []byte) (any, error)
+
+	Deadline time.Duration
+	Parallel int // requests in hand at once; more wait
+	Log      *slog.Logger
 }
 
 // Info is what outlink.info answers: all that a client has to know.
@@ -90,7 +94,15 @@ type server struct {
 type handler func(ctx context.Context, last string, r micro.Request) (any, error)
 
 func (s *server) endpoints() map[string]micro.Handler {
-	e := map[string]micro.Handler{s.Namespace.Info(): s.concurrently(s.info)}
+	e := map[string]micro.Handler{}
+	for name, operate := range s.Operations {
+		e[s.Namespace.Operate(name)] = s.concurrently(func(ctx context.Context, _ string, r micro.Request) (any, error) {
+			return operate(ctx, caller(r), r.Data())
+		})
+	}
+	if s.Commands != nil || s.Queries != nil {
+		e[s.Namespace.Info()] = s.concurrently(s.info)
+	}
 	if s.Commands != nil {
 		e[s.Namespace.Command("*")] = s.concurrently(s.command)
 	}
@@ -190,7 +202,8 @@ func (s *server) info(context.Context, string, micro.Request) (any, error) {
 }
 
 func (s *server) command(ctx context.Context, name string, r micro.Request) (any, error) {
-	return s.Commands.Run(ctx, name, commands.Door{Actor: caller(r), Traceparent: r.Headers().Get("traceparent")}, r.Data())
+	h := r.Headers()
+	return s.Commands.Run(ctx, name, commands.Door{Actor: caller(r), Traceparent: h.Get("traceparent"), Again: h.Get(bus.HeaderAgain) != ""}, r.Data())
 }
 
 func (s *server) query(ctx context.Context, name string, r micro.Request) (any, error) {

@@ -5,14 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"strings"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"outlink/commands"
 	"outlink/domain"
 	"outlink/internal/bus"
+	"outlink/internal/dead"
 	"outlink/internal/jobs"
 )
 
@@ -32,28 +33,37 @@ type Intake struct {
 // Handle runs one submitted command. A refused one is dead: it will not succeed
 // by being tried again.
 func (i *Intake) Handle(ctx context.Context, j jobs.Job) error {
-	out, err := i.Commands.Run(ctx, last(j.Subject), commands.Door{SealedOnly: true, Traceparent: first(j.Header, "traceparent")}, j.Body)
+	ctx, cancel := context.WithTimeout(ctx, bus.CommandWait/3)
+	defer cancel()
+	out, err := i.Commands.Run(ctx, last(j.Subject), commands.Door{
+		SealedOnly: true, Traceparent: first(j.Header, "traceparent"), ID: id(j),
+		Again: j.Delivered > 1 || first(j.Header, bus.HeaderAgain) != "",
+	}, j.Body)
 	switch domain.CodeOf(err) {
 	case domain.Unavailable, domain.Internal:
 		if err != nil {
 			return err // tried again
 		}
 	}
-	i.reply(j, out, err)
 	if err != nil {
-		return &jobs.Dead{Reason: err, Body: i.kept(j.Body)}
+		return &jobs.Dead{Reason: err}
 	}
+	i.reply(j, out)
 	return nil
 }
 
-func (i *Intake) reply(j jobs.Job, out commands.Outcome, err error) {
+// id is the id of a command that names none: the same each time that its message
+// is delivered, so that a node which is killed before it acknowledges leaves one
+// effect. With the time, because a new stream begins its sequences anew.
+func id(j jobs.Job) uuid.UUID {
+	return uuid.NewSHA1(uuid.Nil, fmt.Appendf(nil, "%s %d %d", j.Subject, j.Sequence, j.At.UnixNano()))
+}
+
+// reply sends an outcome, or an error, to whoever asked for it.
+func (i *Intake) reply(j jobs.Job, answer any) {
 	to := first(j.Header, replyHeader)
 	if to == "" || !replies.MatchString(to) {
 		return
-	}
-	var answer any = out
-	if err != nil {
-		answer = domain.Public(err)
 	}
 	body, _ := json.Marshal(answer)
 	if err := i.NC.Publish(to, body); err != nil {
@@ -61,32 +71,30 @@ func (i *Intake) reply(j jobs.Job, out commands.Outcome, err error) {
 	}
 }
 
-// kept is a dead command as it is kept: sealed, because one that could not be
-// read may hold a secret in clear.
-func (i *Intake) kept(body []byte) []byte {
-	sealed, err := i.Seal(body)
-	if err != nil {
-		i.Log.Error("a dead command could not be sealed", "error", err)
-		return nil
-	}
-	b, _ := json.Marshal(map[string]domain.Sealed{"sealed": sealed})
-	return b
-}
-
-// SetAside publishes what is dead to DEAD with its reason.
+// SetAside keeps a dead command in DEAD with its reason. Its body is sealed, for
+// one that could not be read may hold a secret in clear.
 func (i *Intake) SetAside(ctx context.Context, j jobs.Job, d *jobs.Dead) error {
-	public := domain.Public(d.Reason)
-	msg := nats.NewMsg(i.Namespace.Dead("command"))
-	msg.Data = d.Body
-	msg.Header = nats.Header{
-		"Outlink-Dead-Subject": {j.Subject}, "Outlink-Dead-Code": {string(public.Code)},
-		"Outlink-Dead-Reason": {strings.NewReplacer("\r", " ", "\n", " ").Replace(public.Message)},
+	sealed, err := i.Seal(j.Body)
+	if err != nil {
+		return fmt.Errorf("seal a dead command: %w", err)
 	}
-	if _, err := i.JS.PublishMsg(ctx, msg); err != nil {
-		return fmt.Errorf("set a submitted command aside: %w", err)
+	body, err := json.Marshal(map[string]domain.Sealed{"sealed": sealed})
+	if err != nil {
+		return err
 	}
-	i.Log.Warn("a submitted command was refused and set aside", "subject", j.Subject, "code", public.Code, "reason", public.Message)
-	return nil
+	own := commands.ID(j.Body)
+	if own == uuid.Nil {
+		own = id(j)
+	}
+	i.Log.Warn("a submitted command is set aside", "subject", j.Subject, "command", own, "code", domain.CodeOf(d.Reason), "reason", d.Reason)
+	err = dead.Put(ctx, i.JS, i.Namespace.Dead(dead.Command), dead.Letter{
+		Subject: j.Subject, Sequence: j.Sequence, Consumer: bus.CommandsConsumer, Reason: d.Reason, Command: own,
+		Traceparent: first(j.Header, "traceparent"), Body: body,
+	})
+	if err == nil {
+		i.reply(j, domain.Public(d.Reason))
+	}
+	return err
 }
 
 func first(h nats.Header, key string) string {

@@ -17,18 +17,24 @@ import (
 // Readers knows the curve keys that readers registered: what goes to one of them
 // is sealed, so that whoever listens in on its inbox reads nothing.
 type Readers struct {
-	KV  jetstream.KeyValue // reader's name to public curve key
-	Log *slog.Logger
+	kv    jetstream.KeyValue // reader's name to public curve key
+	log   *slog.Logger
+	heard chan struct{} // closed when all registrations that there were are known
 
 	mu   sync.RWMutex
 	keys map[string]string
+}
+
+// NewReaders are the readers registered in a bucket.
+func NewReaders(kv jetstream.KeyValue, log *slog.Logger) *Readers {
+	return &Readers{kv: kv, log: log, heard: make(chan struct{}), keys: map[string]string{}}
 }
 
 // Run follows the registrations until the context ends.
 func (r *Readers) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if err := r.follow(ctx); err != nil && ctx.Err() == nil {
-			r.Log.Warn("registrations of readers could not be followed", "error", err)
+			r.log.Warn("registrations of readers could not be followed", "error", err)
 			select {
 			case <-ctx.Done():
 			case <-time.After(time.Second):
@@ -39,7 +45,7 @@ func (r *Readers) Run(ctx context.Context) error {
 }
 
 func (r *Readers) follow(ctx context.Context) error {
-	watcher, err := r.KV.WatchAll(ctx)
+	watcher, err := r.kv.WatchAll(ctx)
 	if err != nil {
 		return err
 	}
@@ -50,21 +56,37 @@ func (r *Readers) follow(ctx context.Context) error {
 			return ctx.Err()
 		case e, ok := <-watcher.Updates():
 			if !ok {
-				return fmt.Errorf("the watcher of %s ended", r.KV.Bucket())
+				return fmt.Errorf("the watcher of %s ended", r.kv.Bucket())
 			}
-			if e != nil { // nil: that was all there is so far
-				r.register(e)
+			if e == nil { // that was all there is so far
+				r.ready()
+				continue
 			}
+			r.register(e)
 		}
+	}
+}
+
+func (r *Readers) ready() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.complete() {
+		close(r.heard)
+	}
+}
+
+func (r *Readers) complete() bool {
+	select {
+	case <-r.heard:
+		return true
+	default:
+		return false
 	}
 }
 
 func (r *Readers) register(e jetstream.KeyValueEntry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.keys == nil {
-		r.keys = map[string]string{}
-	}
 	if e.Operation() != jetstream.KeyValuePut {
 		delete(r.keys, e.Key())
 		return
@@ -73,20 +95,28 @@ func (r *Readers) register(e jetstream.KeyValueEntry) {
 }
 
 func (r *Readers) key(reader string) string {
-	if r == nil || reader == "" {
-		return ""
-	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.keys[reader]
 }
 
-// Sealed reports whether a reader's replies are sealed.
-func (r *Readers) Sealed(reader string) bool { return r.key(reader) != "" }
+// Clear reports whether a reader's replies are known to go in clear.
+func (r *Readers) Clear(reader string) bool {
+	return r == nil || reader == "" || r.complete() && r.key(reader) == ""
+}
 
 // Seal seals a reply to the reader's curve key, or returns it as it is for one
-// without: {"from": <public curve key>, "ciphertext": <base64>}.
-func (r *Readers) Seal(reader string, reply any) (any, error) {
+// without: {"from": <public curve key>, "ciphertext": <base64>}. While this node
+// does not know yet who is registered, it waits.
+func (r *Readers) Seal(ctx context.Context, reader string, reply any) (any, error) {
+	if r == nil || reader == "" {
+		return reply, nil
+	}
+	select {
+	case <-r.heard:
+	case <-ctx.Done():
+		return nil, domain.Errorf(domain.Unavailable, "this node does not know yet which readers are registered; try again")
+	}
 	to := r.key(reader)
 	if to == "" {
 		return reply, nil

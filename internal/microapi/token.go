@@ -1,11 +1,7 @@
 package microapi
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
-	"io"
 	"time"
 
 	"github.com/google/uuid"
@@ -60,7 +56,7 @@ func tokenReply(t tokens.Token) TokenReply {
 func (s *server) cachedFirst(otherwise micro.Handler) micro.Handler {
 	return micro.HandlerFunc(func(r micro.Request) {
 		q, err := s.tokenRequest(r)
-		if err == nil && q.Proof == nil && !s.Readers.Sealed(q.Reader) && replies.MatchString(r.Reply()) {
+		if err == nil && q.Proof == nil && s.Readers.Clear(q.Reader) && replies.MatchString(r.Reply()) {
 			if t, ok := s.Tokens.Cached(q); ok {
 				s.respond(r, tokenReply(t))
 				return
@@ -79,7 +75,7 @@ func (s *server) token(ctx context.Context, _ string, r micro.Request) (any, err
 	if err != nil {
 		return nil, err
 	}
-	return s.Readers.Seal(q.Reader, tokenReply(t))
+	return s.Readers.Seal(ctx, q.Reader, tokenReply(t))
 }
 
 func (s *server) tokenRequest(r micro.Request) (tokens.Request, error) {
@@ -92,7 +88,7 @@ func (s *server) tokenRequest(r micro.Request) (tokens.Request, error) {
 		return q, nil
 	}
 	var body TokenRequest
-	if body, err = decodeToken(r.Data()); err != nil {
+	if err = domain.Strictly(r.Data(), &body); err != nil {
 		return q, domain.Errorf(domain.InvalidArgument, "the token request is not readable: %s", domain.Unreadable(err))
 	}
 	q.Subject, q.MinSequence, q.Purpose = body.Subject, body.MinSequence, body.Purpose
@@ -103,18 +99,6 @@ func (s *server) tokenRequest(r micro.Request) (tokens.Request, error) {
 		if q.MinTTL, err = time.ParseDuration(body.MinTTL); err != nil {
 			return q, domain.Errorf(domain.InvalidArgument, `min_ttl %q is no duration; write it like "30s"`, body.MinTTL)
 		}
-	}
-	return q, nil
-}
-
-func decodeToken(b []byte) (q TokenRequest, err error) {
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
-	if err = dec.Decode(&q); err != nil {
-		return q, err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return q, domain.ErrTrailing
 	}
 	return q, nil
 }

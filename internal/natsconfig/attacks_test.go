@@ -72,9 +72,12 @@ func TestForgePurgeRead(t *testing.T) {
 		"read events":              {"$JS.API.DIRECT.GET." + log + "." + namespace.LinkEvents(a.link), everyone},
 		"make a consumer":          {"$JS.API.CONSUMER.CREATE." + log + ".x", everyone},
 		"read sealed secrets":      {"$JS.API.DIRECT.GET." + vault, append(everyone, natsconfig.RoleOperator, natsconfig.RoleProjector)},
+		"set something aside":      {namespace.Dead("command"), append(everyone, natsconfig.RoleOperator, natsconfig.RoleProjector)},
 		"read keys":                {"$JS.API.DIRECT.GET." + keys, append(everyone, natsconfig.RoleOperator, natsconfig.RoleProjector)},
 		"replace a key":            {"$KV." + namespace.Keys() + ".namespace.curve", append(everyone, natsconfig.RoleOperator, natsconfig.RoleProjector)},
 		"send a command":           {namespace.Command("DisableLink"), []string{"billing", natsconfig.RoleDashboard, natsconfig.RoleProjector}},
+		"read what was set aside":  {namespace.Operate("ListDead"), append(everyone, natsconfig.RoleProjector)},
+		"drop what was set aside":  {namespace.Operate("DropDead"), append(everyone, natsconfig.RoleProjector)},
 		"read another's token":     {namespace.Token(a.link.String()), []string{"support", "crm", natsconfig.RoleDashboard, natsconfig.RoleProjector}},
 		"read all tokens":          {namespace.Token("*"), []string{"billing", "support", "crm", natsconfig.RoleDashboard}},
 	} {

@@ -9,6 +9,8 @@ import (
 
 	"outlink/commands"
 	"outlink/commands/client"
+	"outlink/domain"
+	"outlink/internal/dead"
 	"outlink/internal/natsconfig"
 	"outlink/internal/node"
 	"outlink/internal/queries"
@@ -69,6 +71,7 @@ func flow(t *testing.T, write generate, parts map[string][]string) {
 	l.submit(ctx, "crm", "DisableLink", commands.DisableLink{Header: commands.Header{CommandID: uuid.New()}, Link: id})
 	l.eventually(ctx, "outlink.link.disabled.v1", 1)
 	l.do(operator, "EnableLink", commands.EnableLink{Header: commands.Header{CommandID: uuid.New(), Actor: "root"}, Link: id})
+	l.aside(ctx, operator)
 	l.do(app, "DeleteLink", commands.DeleteLink{Header: commands.Header{CommandID: uuid.New()}, Link: id})
 	l.eventually(ctx, "outlink.grant.erased.v1", 1)
 	l.shredded(ctx, "link."+id.String())
@@ -81,6 +84,39 @@ func flow(t *testing.T, write generate, parts map[string][]string) {
 	for user, log := range logs {
 		if s := log.String(); len(refusedLines(s)) > 0 {
 			t.Errorf("node %s was refused: %v", user, refusedLines(s))
+		}
+	}
+}
+
+// aside has an operator look after what was set aside: a command that was refused,
+// an event that a worker could not decode, and one to drop.
+func (l *locked) aside(ctx context.Context, operator client.Client) {
+	l.t.Helper()
+	l.submit(ctx, "crm", "EnableLink", commands.EnableLink{Link: uuid.New()})
+	entries := l.listed(ctx, operator, 1)
+	if err := operator.Operate(ctx, "RetryDead.command", dead.One{Sequence: entries[0].Sequence}, &dead.Done{}); err != nil {
+		l.t.Errorf("retry: %v", err)
+	}
+	entries = l.listed(ctx, operator, 1) // refused again
+	if err := operator.Operate(ctx, "DropDead", dead.One{Sequence: entries[0].Sequence}, &dead.Done{}); err != nil {
+		l.t.Errorf("drop: %v", err)
+	}
+	for _, kind := range []string{dead.Event, dead.Notice, dead.Expiry} {
+		if err := operator.Operate(ctx, "RetryDead."+kind, dead.One{Sequence: 99}, &dead.Done{}); domain.CodeOf(err) != domain.NotFound {
+			l.t.Errorf("retry an %s that is not there: %v", kind, err)
+		}
+	}
+}
+
+// listed waits until so many letters are listed, of which the newest is new.
+func (l *locked) listed(ctx context.Context, operator client.Client, n int) (entries []dead.Entry) {
+	l.t.Helper()
+	for {
+		if err := operator.Operate(ctx, "ListDead", dead.Filter{}, &entries); err != nil {
+			l.t.Fatal(err)
+		}
+		if len(entries) == n {
+			return entries
 		}
 	}
 }

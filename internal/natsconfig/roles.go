@@ -13,6 +13,7 @@ import (
 
 	"outlink/domain/notice"
 	"outlink/internal/bus"
+	"outlink/internal/dead"
 )
 
 // The roles of users. A node's user is RoleNode, which has all of a node's work,
@@ -90,6 +91,11 @@ func bucket(name string) []string {
 	return slices.Concat(api("DIRECT.GET", kv(name), kv(name)+".>"), api("STREAM.MSG.GET", kv(name)), []string{"$KV." + name + ".>"})
 }
 
+// lookAfterDead is having what was set aside done again, and removing it.
+func (s subjects) lookAfterDead() []string {
+	return slices.Concat(api("STREAM.INFO", s.DeadStream()), api("STREAM.MSG.GET", s.DeadStream()), api("STREAM.MSG.DELETE", s.DeadStream()))
+}
+
 // decide is what commands need: the log, the vault and the outcomes.
 func (s subjects) decide() []string {
 	return slices.Concat(s.readLog(), []string{s.AllEvents()}, bucket(s.Vault()), bucket(s.Keys()), bucket(s.Outcomes()))
@@ -117,11 +123,12 @@ func inbox(name string) string { return "_INBOX_" + name + ".>" }
 func table(n bus.Namespace, callers []string) map[string]permissions {
 	s := subjects{n}
 	deny := s.keepDurables()
-	requests := []string{n.Command("*"), n.Query("*"), n.Info(), n.Token("*"), "$SRV.>"}
+	requests := []string{n.Command("*"), n.Query("*"), n.Info(), n.Token("*"), n.Operate(">"), "$SRV.>"}
 	t := map[string]permissions{
 		RoleAPI: {
 			Publish: slices.Concat(s.lookup(), s.decide(), replies(callers), s.schedule(),
-				work(n.Submitted(), bus.CommandsConsumer), []string{n.Dead("command"), string(n) + ".read.*"}, follow(kv(n.Readers()))),
+				work(n.Submitted(), bus.CommandsConsumer), []string{n.Dead(dead.Command), string(n) + ".read.*"}, follow(kv(n.Readers())),
+				s.lookAfterDead(), follow(n.DeadStream()), []string{n.Submit("*")}),
 			Subscribe:   append(requests, n.AllGrantEvents()),
 			DenyPublish: deny,
 		},
@@ -130,16 +137,18 @@ func table(n bus.Namespace, callers []string) map[string]permissions {
 			Publish: slices.Concat(s.lookup(), s.decide(), s.schedule(),
 				work(n.Events(), bus.TimersConsumer, bus.ErasureConsumer, bus.WakeConsumer, bus.NoticesConsumer),
 				work(n.Timers(), bus.RefreshConsumer), work(n.Notices(), bus.WebhookConsumer), api("STREAM.PURGE", n.Timers()),
-				follow(kv(n.Vault())), []string{string(n) + ".notice.>", n.Dead("notice")},
+				follow(kv(n.Vault())), []string{string(n) + ".notice.>", n.Dead(dead.Notice), n.Dead(dead.Event), n.Dead(dead.Expiry)},
+				s.lookAfterDead(), replies(callers),
 				bucket(n.Pauses()), follow(kv(n.Pauses())), bucket(n.Windows()), follow(kv(n.Windows())),
 				api("STREAM.INFO", kv(n.Pauses()), kv(n.Windows()))),
+			Subscribe:   []string{n.Operate(">"), "$SRV.>"},
 			DenyPublish: deny,
 		},
 		RoleMigrate: {
 			Publish: slices.Concat([]string{"$JS.API.>", n.AllEvents(), "$KV." + n.Keys() + ".namespace.>"}, follow(n.Events())),
 		},
 		RoleOperator: {
-			Publish: slices.Concat(s.readLog(), []string{n.Command("*"), n.Query("*"), n.Info(), n.Token("*")},
+			Publish: slices.Concat(s.readLog(), []string{n.Command("*"), n.Query("*"), n.Info(), n.Token("*"), n.Operate(">")},
 				bucket(n.Readers()), follow(kv(n.Readers())), api("STREAM.INFO", kv(n.Readers()))),
 			Subscribe:   []string{n.AllEvents()},
 			DenyPublish: deny,

@@ -262,7 +262,7 @@ func (n *Node) openTokens(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look up bucket %s: %w; run: outlink migrate", n.Namespace.Readers(), err)
 	}
-	n.readers = &microapi.Readers{KV: registered, Log: n.Log}
+	n.readers = microapi.NewReaders(registered, n.Log)
 	n.tokens = &tokens.Server{
 		Commands: n.Commands, Wait: 10 * time.Second, Watch: n.watch, Cache: tokens.NewCache(n.TokenCache),
 		Audit: &tokens.Audit{Publish: n.publishReads, Node: n.Name, Log: n.Log},

@@ -51,7 +51,7 @@ func (n *Node) parts() []part {
 		parts = append(parts, part{"projections", n.keeper().Follow})
 	}
 	if n.has(RoleTimers) {
-		parts = append(parts, part{"timers", n.runTimers}, part{"sweep", n.runSweep}, part{"erasure", n.runErasure}, part{"wake", n.runWake}, part{"notices", n.runNotices})
+		parts = append(parts, part{"timers", n.runTimers}, part{"sweep", n.runSweep}, part{"erasure", n.runErasure}, part{"wake", n.runWake}, part{"notices", n.runNotices}, part{"operations", n.runOperations})
 		if n.WebhookURL != "" {
 			parts = append(parts, part{"webhook", n.runWebhook})
 		}
@@ -83,7 +83,7 @@ func (n *Node) runRequests(ctx context.Context) error {
 		Deadline: 30 * time.Second, Parallel: 256, Log: n.Log,
 	}
 	if n.has(RoleCommands) {
-		api.Commands = n.Commands
+		api.Commands, api.Operations = n.Commands, n.deadCommands().Operations()
 	}
 	if n.has(RoleAPI) {
 		api.Queries, api.Tokens, api.Readers = n.queries(), n.tokens, n.readers

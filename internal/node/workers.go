@@ -17,26 +17,21 @@ import (
 	"outlink/domain/link"
 	"outlink/domain/notice"
 	"outlink/internal/bus"
+	"outlink/internal/dead"
 	"outlink/internal/eventlog"
 	"outlink/internal/jobs"
 	"outlink/internal/queries"
 	"outlink/internal/webhook"
 	"outlink/projections"
 	"outlink/workers/authorize"
-	"outlink/workers/erasure"
 	"outlink/workers/notify"
 	"outlink/workers/pace"
 	"outlink/workers/refresh"
 	"outlink/workers/sweep"
-	"outlink/workers/timers"
-	"outlink/workers/wake"
 )
 
 func (n *Node) runTimers(ctx context.Context) error {
-	w := &timers.Worker{Grants: n.Commands.Grants, Schedules: n.Schedules()}
-	return eventlog.Durable{
-		JS: n.js, Stream: n.Namespace.Events(), Name: bus.TimersConsumer, Batch: 500, Guard: n.guard, Handle: w.Handle, Log: n.Log,
-	}.Run(ctx)
+	return n.durable(bus.TimersConsumer, 500, n.timersWorker().Handle).Run(ctx)
 }
 
 func (n *Node) runSweep(ctx context.Context) error {
@@ -56,15 +51,11 @@ func (n *Node) held(ctx context.Context, id uuid.UUID) (bool, error) {
 }
 
 func (n *Node) runErasure(ctx context.Context) error {
-	w := &erasure.Worker{
-		Commands: n.Commands, Endpoint: n.oauth, Vault: n.Vault, GrantsOf: n.grantsOf, Node: n.Name, Log: n.Log,
-	}
-	return n.eachEvent(bus.ErasureConsumer, w.Handle).Run(ctx)
+	return n.eachEvent(bus.ErasureConsumer, n.erasureWorker().Handle).Run(ctx)
 }
 
 func (n *Node) runWake(ctx context.Context) error {
-	w := &wake.Worker{Read: n.store, Wake: n.Schedules().Set, Now: n.Commands.Now, Spread: n.Commands.Spread}
-	return n.eachEvent(bus.WakeConsumer, w.Handle).Run(ctx)
+	return n.eachEvent(bus.WakeConsumer, n.wakeWorker().Handle).Run(ctx)
 }
 
 func (n *Node) notices(ctx context.Context) (*notify.Worker, error) {
@@ -143,23 +134,28 @@ func (n *Node) runWebhook(ctx context.Context) error {
 		return err
 	}
 	return webhook.Delivery{
-		JS: n.js, Stream: n.Namespace.Notices(), Consumer: bus.WebhookConsumer, Dead: n.Namespace.Dead("notice"), Sender: sender, Log: n.Log,
+		JS: n.js, Stream: n.Namespace.Notices(), Consumer: bus.WebhookConsumer, Dead: n.Namespace.Dead(dead.Notice), Sender: sender, Log: n.Log,
 	}.Run(ctx)
+}
+
+// durable is what a worker follows the log with.
+func (n *Node) durable(consumer string, batch int, handle func(context.Context, []domain.Record) error) eventlog.Durable {
+	return eventlog.Durable{
+		JS: n.js, Stream: n.Namespace.Events(), Name: consumer, Batch: batch, Guard: n.guard, Handle: handle,
+		SetAside: n.setEventAside(consumer), Log: n.Log,
+	}
 }
 
 // eachEvent hands the events of a durable consumer to a worker one by one.
 func (n *Node) eachEvent(consumer string, handle func(context.Context, domain.Record) error) eventlog.Durable {
-	return eventlog.Durable{
-		JS: n.js, Stream: n.Namespace.Events(), Name: consumer, Batch: 50, Guard: n.guard, Log: n.Log,
-		Handle: func(ctx context.Context, batch []domain.Record) error {
-			for _, r := range batch {
-				if err := handle(ctx, r); err != nil {
-					return err
-				}
+	return n.durable(consumer, 50, func(ctx context.Context, batch []domain.Record) error {
+		for _, r := range batch {
+			if err := handle(ctx, r); err != nil {
+				return err
 			}
-			return nil
-		},
-	}
+		}
+		return nil
+	})
 }
 
 // grantsOf lists the grants that a link ever had, by their subjects in the log. A
@@ -219,7 +215,7 @@ func (n *Node) runRefresh(ctx context.Context) error {
 		Handle: func(ctx context.Context, j jobs.Job) error {
 			key, err := expiring(j.Subject)
 			if err != nil {
-				return &jobs.Dead{Reason: err}
+				return &jobs.Dead{Reason: domain.Errorf(domain.InvalidArgument, "the subject names no grant: %v", err)}
 			}
 			err = errors.Join(w.Handle(ctx, key), devices.Handle(ctx, key))
 			switch domain.CodeOf(err) {
@@ -231,10 +227,7 @@ func (n *Node) runRefresh(ctx context.Context) error {
 			}
 			return nil
 		},
-		SetAside: func(_ context.Context, j jobs.Job, d *jobs.Dead) error {
-			n.Log.Error("an expiry event names no grant", "subject", j.Subject, "error", d.Reason)
-			return nil
-		},
+		SetAside: n.setExpiryAside,
 	}.Run(ctx)
 }
 

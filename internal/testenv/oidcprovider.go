@@ -170,11 +170,7 @@ func nodeJS(t testing.TB, uses string) (string, string) {
 		_, err = os.Stat(filepath.Join(dir, "node_modules", filepath.FromSlash(uses)))
 	}
 	if err != nil {
-		missing := t.Skipf
-		if os.Getenv("CI") == "true" {
-			missing = t.Fatalf
-		}
-		missing("%s is not installed, run internal/testenv/setup.sh: %v", uses, err)
+		absent(t, uses, err)
 	}
 	return node, dir
 }

@@ -30,3 +30,12 @@ if [[ ! -f peer/node_modules/.package-lock.json || peer/package-lock.json -nt pe
     echo "npm is not installed, so the tests with oidc-provider, Node and spectral are skipped"
   fi
 fi
+
+# The nats command line, of a fixed version, outside of go.mod: it brings a hundred
+# modules along.
+nats_cli=v0.5.0
+if ! go version -m ../../bin/nats 2>/dev/null | grep -qE "nats-io/natscli[[:space:]]+$nats_cli[[:space:]]"; then
+  echo "installing: nats $nats_cli"
+  GOBIN=$(cd ../.. && pwd)/bin CGO_ENABLED=0 go install "github.com/nats-io/natscli/nats@$nats_cli" 2>/dev/null ||
+    echo "nats could not be installed, so the test that runs what docs/clients.md shows of it is skipped"
+fi

@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"outlink/domain"
+	"outlink/internal/dead"
 )
 
 // Delivery sends the messages of a durable consumer. One that fails comes again
@@ -60,7 +62,7 @@ func (d Delivery) deliver(ctx context.Context, m jetstream.Msg, c jetstream.Cons
 		At   time.Time `json:"at"`
 	}
 	if err := json.Unmarshal(m.Data(), &head); err != nil {
-		return errors.Join(err, d.setAside(ctx, m, "the notice is not readable"))
+		return errors.Join(err, d.setAside(ctx, m, errors.New("the notice is not readable")))
 	}
 	most, underWay := c.MaxDeliver, keepUnderWay(m, c)
 	err = d.Sender.Send(ctx, head.ID, "outlink."+head.Kind, head.At, m.Data())
@@ -69,7 +71,7 @@ func (d Delivery) deliver(ctx context.Context, m jetstream.Msg, c jetstream.Cons
 	case err == nil:
 		return m.Ack()
 	case errors.Is(err, ErrGone), about.NumDelivered >= uint64(most):
-		return errors.Join(err, d.setAside(ctx, m, err.Error()))
+		return errors.Join(err, d.setAside(ctx, m, err))
 	}
 	return fmt.Errorf("try %d of %d: %w", about.NumDelivered, most, err)
 }
@@ -101,13 +103,16 @@ func keepUnderWay(m jetstream.Msg, c jetstream.ConsumerConfig) (end func()) {
 	}
 }
 
-func (d Delivery) setAside(ctx context.Context, m jetstream.Msg, reason string) error {
-	dead := nats.NewMsg(d.Dead)
-	dead.Data = m.Data()
-	dead.Header.Set("Outlink-Dead-Subject", m.Subject())
-	dead.Header.Set("Outlink-Dead-Reason", reason)
-	if _, err := d.JS.PublishMsg(ctx, dead); err != nil {
-		return fmt.Errorf("set a notice aside: %w", err)
+func (d Delivery) setAside(ctx context.Context, m jetstream.Msg, reason error) error {
+	about, err := m.Metadata()
+	if err != nil {
+		return err
+	}
+	if err := dead.Put(ctx, d.JS, d.Dead, dead.Letter{
+		Subject: m.Subject(), Sequence: about.Sequence.Stream, Consumer: d.Consumer, Body: m.Data(),
+		Reason: domain.Errorf(domain.Unavailable, "%v", reason),
+	}); err != nil {
+		return err
 	}
 	return m.Term()
 }

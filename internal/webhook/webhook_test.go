@@ -124,18 +124,53 @@ func TestDelivery(t *testing.T) {
 			if tt.dead == "" {
 				return
 			}
-			dead, err := js.OrderedConsumer(t.Context(), "D", jetstream.OrderedConsumerConfig{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			m, err := dead.Next(jetstream.FetchMaxWait(20 * time.Second))
-			if err != nil {
-				t.Fatal(err)
-			}
+			m := setAside(t, js)
 			if reason := m.Headers().Get("Outlink-Dead-Reason"); !strings.Contains(reason, tt.dead) || len(got) != 0 {
 				t.Errorf("set aside with %q, %d more were sent", reason, len(got))
 			}
 		})
+	}
+}
+
+// setAside is the first message that was set aside.
+func setAside(t *testing.T, js jetstream.JetStream) jetstream.Msg {
+	t.Helper()
+	dead, err := js.OrderedConsumer(t.Context(), "D", jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := dead.Next(jetstream.FetchMaxWait(20 * time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// A notice that cannot be read is set aside, and the next one is delivered.
+func TestUnreadableNotice(t *testing.T) {
+	js := stream(t)
+	url, got := receiver(t)
+	sender, err := webhook.New(url, domain.NewSecret(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, body := range []string{"nonsense", `{"id":"8","kind":"link_degraded"}`} {
+		if _, err := js.Publish(t.Context(), "notice.x", []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	go func() {
+		d := webhook.Delivery{JS: js, Stream: "N", Consumer: "webhook", Dead: "dead.notice", Sender: sender, Log: slog.New(slog.DiscardHandler)}
+		if err := d.Run(t.Context()); err != nil {
+			t.Errorf("the delivery ended: %v", err)
+		}
+	}()
+	if m := <-got; !strings.HasPrefix(m, "8 ") {
+		t.Errorf("sent %s", m)
+	}
+	m := setAside(t, js)
+	if h := m.Headers(); h.Get("Outlink-Dead-Subject") != "notice.x" || h.Get("Outlink-Dead-Sequence") != "1" || !strings.Contains(h.Get("Outlink-Dead-Reason"), "not readable") {
+		t.Errorf("set aside with %v", h)
 	}
 }
 

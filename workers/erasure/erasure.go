@@ -5,6 +5,7 @@ package erasure
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -61,20 +62,30 @@ func (w *Worker) eraseLink(ctx context.Context, id uuid.UUID) error {
 	if err != nil {
 		return fmt.Errorf("list the grants of link %s: %w", id, err)
 	}
+	var errs []error
 	for _, key := range keys {
-		c := commands.RevokeGrant{Header: w.header(), GrantRef: commands.GrantRef{Link: key.Link, Grant: key.Grant}}
-		c.Reason = "the link was deleted"
-		if _, err := w.Commands.RevokeGrant(ctx, c); err != nil {
-			return fmt.Errorf("revoke grant %s: %w", key, err)
-		}
-		if err := w.eraseGrant(ctx, key); err != nil {
+		err := w.endGrant(ctx, key)
+		if err != nil && !errors.Is(err, domain.ErrUndecodable) {
 			return err
 		}
+		errs = append(errs, err) // one that cannot be decoded keeps none of the others alive
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	if err := w.Vault.Shred(ctx, domain.Key{Link: id}); err != nil {
 		return fmt.Errorf("shred link %s: %w", id, err)
 	}
 	return nil
+}
+
+func (w *Worker) endGrant(ctx context.Context, key domain.Key) error {
+	c := commands.RevokeGrant{Header: w.header(), GrantRef: commands.GrantRef{Link: key.Link, Grant: key.Grant}}
+	c.Reason = "the link was deleted"
+	if _, err := w.Commands.RevokeGrant(ctx, c); err != nil {
+		return fmt.Errorf("revoke grant %s: %w", key, err)
+	}
+	return w.eraseGrant(ctx, key)
 }
 
 func (w *Worker) eraseGrant(ctx context.Context, key domain.Key) error {
