@@ -195,7 +195,9 @@ func (n *Node) openVault(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if n.Vault, err = vault.Open(ctx, kek, keys, boxes, string(n.Namespace)); err != nil {
+	n.Vault, err = vault.Open(ctx, kek, eventlog.Bucket{KeyValue: keys, Group: eventlog.NewGroup(n.js)},
+		eventlog.Bucket{KeyValue: boxes, Group: eventlog.NewGroup(n.js)}, string(n.Namespace))
+	if err != nil {
 		return err
 	}
 	return n.openGuard(ctx, vault.NewEventKeys(kek, keys, string(n.Namespace)))
@@ -234,20 +236,22 @@ func (n *Node) openCommands(context.Context) error {
 	}
 	ns := n.Namespace
 	n.oauth = oauth.New(oauth.Options{AllowedPrefixes: n.AllowedPrefixes, Loopback: n.Dev})
+	log := eventlog.NewGroup(n.js)
+	links := eventlog.Log[link.State, link.Event]{
+		JS: log, Stream: n.events, Guard: n.guard, Source: string(ns), Kinds: link.Kinds, Evolve: link.Evolve, StateVersion: link.StateVersion,
+		Subject: func(k domain.Key) string { return ns.LinkEvents(k.Link) },
+	}
 	n.Commands = &commands.Service{
-		Links: eventlog.Log[link.State, link.Event]{
-			JS: n.js, Stream: n.events, Guard: n.guard, Source: string(ns), Kinds: link.Kinds, Evolve: link.Evolve, StateVersion: link.StateVersion,
-			Subject: func(k domain.Key) string { return ns.LinkEvents(k.Link) },
-		},
+		Links: links,
 		Grants: eventlog.Log[grant.State, grant.Event]{
-			JS: n.js, Stream: n.events, Guard: n.guard, Source: string(ns), Kinds: grant.Kinds, Evolve: grant.Evolve, StateVersion: grant.StateVersion,
+			JS: log, Stream: n.events, Guard: n.guard, Source: string(ns), Kinds: grant.Kinds, Evolve: grant.Evolve, StateVersion: grant.StateVersion,
 			Subject: func(k domain.Key) string { return ns.GrantEvents(k.Link, k.Grant) },
 		},
 		Names: eventlog.Log[name.State, name.Event]{
-			JS: n.js, Stream: n.events, Guard: n.guard, Source: string(ns), Kinds: name.Kinds, Evolve: name.Evolve, StateVersion: name.StateVersion,
+			JS: log, Stream: n.events, Guard: n.guard, Source: string(ns), Kinds: name.Kinds, Evolve: name.Evolve, StateVersion: name.StateVersion,
 			Subject: func(k domain.Key) string { return ns.NameEvents(k.Link) },
 		},
-		Vault: n.Vault, Devices: n.Vault, Outcomes: eventlog.Outcomes{KV: n.outcomes}, Catalogue: providers,
+		Vault: n.Vault, Devices: n.Vault, Outcomes: eventlog.Outcomes{KV: eventlog.Bucket{KeyValue: n.outcomes, Group: eventlog.NewGroup(n.js)}}, Catalogue: providers,
 		Policy: provider.Policy{
 			PublicURL: n.PublicURL, AllowedPrefixes: n.AllowedPrefixes, LoopbackHTTP: n.Dev, PublicSuffix: catalogue.PublicSuffix,
 		},
