@@ -24,6 +24,9 @@ type Outcomes interface {
 	// Get returns the answer to a command, or nil.
 	Get(ctx context.Context, command uuid.UUID) (*Answered, error)
 	Put(ctx context.Context, command uuid.UUID, a Answered) error
+
+	// PutLater keeps an answer without waiting for it. A crash may lose it.
+	PutLater(command uuid.UUID, a Answered)
 }
 
 // Answered is a command's answer as it is remembered.
@@ -41,17 +44,22 @@ type Door struct {
 }
 
 // handler decodes one command and runs it.
-type handler func(ctx context.Context, s *Service, d Door, body []byte) (Outcome, *Header, error)
+type handler func(ctx context.Context, s *Service, d Door, body []byte, known lookUp) (Outcome, *Header, error)
 
 // command is one entry of the contract: how it runs, and what it looks like.
 type command struct {
 	run  handler
 	zero any
+
+	// lasting says that the log itself answers a repeat, for ever and with the
+	// same answer. Then the outcome is kept after the reply, and for two things
+	// only: to answer faster, and to tell one who uses the id for something else.
+	lasting bool
 }
 
 // handlers is every command by name: the contract of all doors.
 var handlers = map[string]command{
-	"CreateOutgoingLink":  handle((*Service).CreateOutgoingLink),
+	"CreateOutgoingLink":  lasting((*Service).CreateOutgoingLink),
 	"UpdateOutgoingLink":  handle((*Service).UpdateOutgoingLink),
 	"ReplaceClientSecret": handle((*Service).ReplaceClientSecret),
 	"DisableLink":         handle((*Service).DisableLink),
@@ -88,20 +96,55 @@ func (s *Service) Run(ctx context.Context, name string, d Door, body []byte) (Ou
 	if err != nil {
 		return Outcome{}, err
 	}
-	if id != uuid.Nil {
-		known, err := s.Outcomes.Get(ctx, id)
-		if err != nil {
-			return Outcome{}, err
-		}
-		if known != nil {
-			return s.again(ctx, name, id, *known)
-		}
+	known := s.lookUp(ctx, id)
+	out, h, err := c.run(ctx, s, d, body, known)
+	if a, err := known(); err != nil {
+		return Outcome{}, err
+	} else if a != nil {
+		return s.again(ctx, name, id, *a)
 	}
-	out, h, err := c.run(ctx, s, d, body)
 	if h == nil || id == uuid.Nil {
 		return out, err
 	}
+	if c.lasting && err == nil {
+		s.Outcomes.PutLater(id, Answered{Command: name, Outcome: &out})
+		return out, nil
+	}
 	return out, errors.Join(err, s.remember(ctx, name, h.CommandID, out, err))
+}
+
+// lookUp is the answer that a command has had, or nil. It waits for it.
+type lookUp func() (*Answered, error)
+
+// lookUp begins to look for the answer to a command.
+func (s *Service) lookUp(ctx context.Context, id uuid.UUID) lookUp {
+	if id == uuid.Nil {
+		return func() (*Answered, error) { return nil, nil }
+	}
+	var a *Answered
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		a, err = s.Outcomes.Get(ctx, id)
+	}()
+	return func() (*Answered, error) { <-done; return a, err }
+}
+
+// errRepeat stops a command that was answered before; nobody sees it.
+var errRepeat = errors.New("answered before")
+
+// first is an error when the command was answered before. It is asked before
+// anything is changed.
+func (h Header) first() error {
+	if h.answered == nil {
+		return nil
+	}
+	a, err := h.answered()
+	if err == nil && a != nil {
+		return errRepeat
+	}
+	return err
 }
 
 // again answers a repeated command as the first time.
@@ -141,9 +184,27 @@ type commanded[C any] interface {
 	header() *Header
 }
 
-// handle makes an entry of a command's method.
+// handle makes an entry of a command's method, which is asked once it is sure
+// that this is no repeat.
 func handle[C any, P commanded[C]](run func(*Service, context.Context, C) (Outcome, error)) command {
-	return command{zero: *new(C), run: func(ctx context.Context, s *Service, d Door, body []byte) (Outcome, *Header, error) {
+	return entry[C, P](func(s *Service, ctx context.Context, c C) (Outcome, error) {
+		if err := P(&c).header().first(); err != nil {
+			return Outcome{}, err
+		}
+		return run(s, ctx, c)
+	})
+}
+
+// lasting is handle for a method whose event answers a repeat for ever. It is
+// asked at once, and asks itself whether this is one.
+func lasting[C any, P commanded[C]](run func(*Service, context.Context, C) (Outcome, error)) command {
+	c := entry[C, P](run)
+	c.lasting = true
+	return c
+}
+
+func entry[C any, P commanded[C]](run func(*Service, context.Context, C) (Outcome, error)) command {
+	return command{zero: *new(C), run: func(ctx context.Context, s *Service, d Door, body []byte, known lookUp) (Outcome, *Header, error) {
 		var c C
 		if err := decode(body, &c); err != nil {
 			return Outcome{}, nil, err
@@ -158,7 +219,7 @@ func handle[C any, P commanded[C]](run func(*Service, context.Context, C) (Outco
 		if d.Actor != "" {
 			h.Actor = d.Actor
 		}
-		h.Traceparent = d.Traceparent
+		h.Traceparent, h.answered = d.Traceparent, known
 		if err := h.check(); err != nil {
 			return Outcome{}, nil, err
 		}

@@ -242,7 +242,7 @@ func (n *Node) openCommands(context.Context) error {
 		Subject: func(k domain.Key) string { return ns.LinkEvents(k.Link) },
 	}
 	n.Commands = &commands.Service{
-		Links: links,
+		Links: links, Made: links.First,
 		Grants: eventlog.Log[grant.State, grant.Event]{
 			JS: log, Stream: n.events, Guard: n.guard, Source: string(ns), Kinds: grant.Kinds, Evolve: grant.Evolve, StateVersion: grant.StateVersion,
 			Subject: func(k domain.Key) string { return ns.GrantEvents(k.Link, k.Grant) },
