@@ -21,11 +21,10 @@ import (
 	"outlink/internal/vault"
 )
 
-// service is a key encryption key that can go away, and counts its uses.
+// service is a key encryption key that can go away.
 type service struct {
 	vault.Wrapper
 	gone bool
-	uses int
 }
 
 func (s *service) Encrypt(plain, data []byte) ([]byte, error) {
@@ -36,7 +35,6 @@ func (s *service) Encrypt(plain, data []byte) ([]byte, error) {
 }
 
 func (s *service) Decrypt(box, data []byte) ([]byte, error) {
-	s.uses++
 	if s.gone {
 		return nil, errors.New("the key service does not answer")
 	}
