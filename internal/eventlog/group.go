@@ -48,7 +48,7 @@ const (
 	flights = 4                     // of single messages: with more, the server has a queue where there could be a batch
 	worth   = 32                    // messages: a batch is staged in files of its own, which takes the server as long as 10 to 40 synced messages (measured)
 	most    = 500                   // the server takes 1000
-	landing = 5 * time.Second       // a batch without an answer by then has an unknown fate
+	landing = 2 * time.Second       // without an answer by then others need not wait any more, and a batch has an unknown fate
 	linger  = 50 * time.Millisecond // of what nobody waits for
 	backlog = 10_000                // of what nobody waits for: more is dropped
 )
@@ -68,8 +68,8 @@ type passenger struct {
 func (g *Group) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
 	p := &passenger{ctx: ctx, msg: m, opts: opts, done: make(chan struct{})}
 	if g.board(p) {
-		defer g.next(false)
-		return g.single.PublishMsg(ctx, m, opts...)
+		g.alone(p)
+		return p.ack, p.err
 	}
 	select {
 	case <-p.done:
@@ -156,20 +156,40 @@ func (g *Group) take() []*passenger {
 }
 
 func (g *Group) fly(all []*passenger) {
-	defer g.next(len(all) > 1)
-	if len(all) == 1 || !g.together(all) {
-		g.apart(all)
+	if len(all) == 1 {
+		g.alone(all[0])
+		return
+	}
+	g.flight(true, func() {
+		if !g.together(all) {
+			apart(g.single, all)
+		}
+	})
+}
+
+// alone publishes one message.
+func (g *Group) alone(p *passenger) { g.flight(false, func() { p.fly(g.single) }) }
+
+// flight has others follow when it lands, or is overdue: a message whose
+// acknowledgement is lost holds up nobody behind it.
+func (g *Group) flight(batch bool, fly func()) {
+	overdue := time.AfterFunc(landing, func() { g.next(batch) })
+	fly()
+	if overdue.Stop() {
+		g.next(batch)
 	}
 }
 
+func (p *passenger) fly(with Publisher) {
+	p.ack, p.err = with.PublishMsg(p.ctx, p.msg, p.opts...)
+	close(p.done)
+}
+
 // apart publishes each message by itself.
-func (g *Group) apart(all []*passenger) {
+func apart(with Publisher, all []*passenger) {
 	var wg sync.WaitGroup
 	for _, p := range all {
-		wg.Go(func() {
-			p.ack, p.err = g.single.PublishMsg(p.ctx, p.msg, p.opts...)
-			close(p.done)
-		})
+		wg.Go(func() { p.fly(with) })
 	}
 	wg.Wait()
 }

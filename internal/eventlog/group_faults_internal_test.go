@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -93,4 +94,35 @@ func TestLater(t *testing.T) {
 	if len(batches) != 1 || batches[""] {
 		t.Errorf("%d messages went in batches %v", n, batches)
 	}
+}
+
+// losing publishes nothing to one subject, and never says so.
+type losing struct{ until chan struct{} }
+
+func (l losing) PublishMsg(_ context.Context, m *nats.Msg, _ ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	if m.Subject == "lost" {
+		<-l.until
+	}
+	return &jetstream.PubAck{}, nil
+}
+
+// Messages that are never acknowledged hold up nobody for long.
+func TestLostMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := losing{make(chan struct{})}
+		g := &Group{single: l}
+		for range flights {
+			go func() { _, _ = g.PublishMsg(t.Context(), &nats.Msg{Subject: "lost"}) }()
+		}
+		synctest.Wait()
+		began := time.Now()
+		if _, err := g.PublishMsg(t.Context(), &nats.Msg{Subject: "a"}); err != nil || time.Since(began) > landing {
+			t.Errorf("the next one takes %s: %v", time.Since(began), err)
+		}
+		close(l.until)
+		synctest.Wait()
+		if g.flights != 0 {
+			t.Errorf("%d flights are left", g.flights)
+		}
+	})
 }
