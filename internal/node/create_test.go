@@ -52,7 +52,7 @@ func made(t *testing.T, n *node.Node, id uuid.UUID, name string, events int) {
 	}
 	var types []string
 	for _, subject := range []string{n.Namespace.LinkEvents(id), n.Namespace.NameEvents(nameID(name))} {
-		err = errors.Join(err, eventlog.History(t.Context(), stream, subject, func(r domain.Record) error { types = append(types, r.Type); return nil }))
+		err = errors.Join(err, eventlog.History(t.Context(), stream, n.Feed.Guard, subject, func(r domain.Record) error { types = append(types, r.Type); return nil }))
 	}
 	if err != nil || len(types) != events || types[0] != "outlink.link.created.v1" {
 		t.Errorf("%s: events %v, %v", name, types, err)
@@ -260,4 +260,20 @@ func TestCreateIsRemembered(t *testing.T) {
 	if _, err := n.Commands.Run(t.Context(), "DisableLink", commands.Door{}, body); domain.CodeOf(err) != domain.InvalidArgument {
 		t.Errorf("an id that was used for CreateOutgoingLink is taken for another command: %v", err)
 	}
+}
+
+// A foreign message in a link's place, or before its first event, changes nothing.
+func TestCreateBehindAForeignMessage(t *testing.T) {
+	n := testenv.Node(t, testenv.NATS(t), t.TempDir(), "n")
+	n.Commands.Outcomes = forgetful{n.Commands.Outcomes}
+	id := uuid.New()
+	if _, err := n.Feed.JS.Publish(t.Context(), n.Namespace.LinkEvents(id), []byte("junk")); err != nil {
+		t.Fatal(err)
+	}
+	first, err := create(t.Context(), n, asked(t, id, "crm"))
+	again, err2 := create(t.Context(), n, asked(t, id, "crm"))
+	if err != nil || err2 != nil || len(first.Events) != 1 || !reflect.DeepEqual(first, again) {
+		t.Errorf("%+v, %v; then %+v, %v", first, err, again, err2)
+	}
+	made(t, n, id, "crm", 2)
 }

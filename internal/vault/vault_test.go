@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/uuid"
@@ -21,10 +22,11 @@ import (
 	"outlink/internal/vault"
 )
 
-// service is a key encryption key that can go away.
+// service is a key encryption key that can go away, and counts its uses.
 type service struct {
 	vault.Wrapper
 	gone bool
+	uses atomic.Int64
 }
 
 func (s *service) Encrypt(plain, data []byte) ([]byte, error) {
@@ -35,6 +37,7 @@ func (s *service) Encrypt(plain, data []byte) ([]byte, error) {
 }
 
 func (s *service) Decrypt(box, data []byte) ([]byte, error) {
+	s.uses.Add(1)
 	if s.gone {
 		return nil, errors.New("the key service does not answer")
 	}
