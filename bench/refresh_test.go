@@ -37,11 +37,15 @@ func (t *times) measure(f func()) {
 	*t = append(*t, time.Since(begin))
 }
 
+func (t times) median() time.Duration {
+	slices.Sort(t)
+	return t[len(t)/2]
+}
+
 // report adds the median and the 99th percentile to the benchmark's line.
 func (t times) report(b *testing.B) {
 	b.Helper()
-	slices.Sort(t)
-	b.ReportMetric(float64(t[len(t)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(t.median().Microseconds()), "p50-µs")
 	b.ReportMetric(float64(t[len(t)*99/100].Microseconds()), "p99-µs")
 }
 

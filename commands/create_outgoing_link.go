@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"errors"
 
 	"github.com/google/uuid"
 
@@ -47,9 +48,6 @@ func (s *Service) CreateOutgoingLink(ctx context.Context, c CreateOutgoingLink) 
 	if id == uuid.Nil {
 		id = c.CommandID
 	}
-	if out, done, err := s.didToLink(ctx, c.Header, id); done || err != nil {
-		return out, err
-	}
 	config, err := s.configure(id, c.Draft, !c.ClientSecret.IsZero())
 	if err != nil {
 		return Outcome{}, err
@@ -61,28 +59,82 @@ func (s *Service) CreateOutgoingLink(ctx context.Context, c CreateOutgoingLink) 
 	if err := s.CheckSecret(config.AuthStyle, secret); err != nil {
 		return Outcome{}, err
 	}
-	// Asked before the vault is touched: creating a link that exists must not
-	// replace its secret.
-	created := link.Created{Config: config, At: s.Now()}
+	e := link.Created{Config: config, At: s.Now()}
 	if !secret.IsZero() {
-		created.SecretGeneration = 1
+		e.SecretGeneration = 1
 	}
-	at, err := s.Links.Load(ctx, domain.Key{Link: id})
+	return s.create(ctx, id, c.Header, e, secret)
+}
+
+// create asks everything before it changes anything: creating a link that exists
+// must not replace its secret, nor a repeat have an effect.
+func (s *Service) create(ctx context.Context, id uuid.UUID, h Header, e link.Created, secret domain.Secret) (Outcome, error) {
+	key := domain.Key{Link: id}
+	var at Loaded[link.State]
+	var named Loaded[name.State]
+	err := together(
+		func() (err error) { at, err = s.Links.Load(ctx, key); return err },
+		func() (err error) { named, err = s.Names.Load(ctx, domain.Key{Link: name.ID(e.Name)}); return err },
+	)
 	if err != nil {
 		return Outcome{}, err
 	}
-	if e, err := at.State.Create(id, created); err != nil || e == nil {
-		return ofLink(id, at, []string{}), err
+	if at.Version > 0 {
+		return s.createAgain(ctx, id, h, e, at)
 	}
-	if err := s.reserveName(ctx, id, config.Name, c.Header); err != nil {
+	if err := h.first(); err != nil {
 		return Outcome{}, err
 	}
-	if !secret.IsZero() {
-		if err := s.Vault.StoreClientSecret(ctx, id, 1, secret); err != nil {
-			return Outcome{}, err
-		}
+	if err := s.prepare(ctx, id, h, e, named, secret); err != nil {
+		return Outcome{}, err
 	}
-	return s.onLink(ctx, id, c.Header, func(l link.State) (link.Event, error) { return l.Create(id, created) })
+	at, events, err := decideOn(ctx, s.Links, link.Kinds, key, at, h, s.Now(), func(l Loaded[link.State]) (link.Event, error) { return l.State.Create(id, e) })
+	if err == nil && len(events) == 0 { // the same command, twice at once
+		return s.createAgain(ctx, id, h, e, at)
+	}
+	return ofLink(id, at, events), err
+}
+
+// createAgain answers when the link is there. A link's first event says for ever
+// which command made it, so that command gets the answer that it got.
+func (s *Service) createAgain(ctx context.Context, id uuid.UUID, h Header, e link.Created, at Loaded[link.State]) (Outcome, error) {
+	first, err := s.Made(ctx, domain.Key{Link: id})
+	if err != nil {
+		return Outcome{}, err
+	}
+	if h.CommandID != uuid.Nil && first.Causation == h.CommandID.String() {
+		return ofLink(id, first, []string{link.Kinds.Type(e)}), nil
+	}
+	if _, err := at.State.Create(id, e); err != nil {
+		return Outcome{}, err
+	}
+	return ofLink(id, at, []string{}), nil
+}
+
+// prepare does what must be done before the link's event: both at once, unless
+// the name was somebody's. What is refused shall leave no secret behind.
+func (s *Service) prepare(ctx context.Context, id uuid.UUID, h Header, e link.Created, named Loaded[name.State], secret domain.Secret) error {
+	reserve := func() error { return s.reserve(ctx, id, e.Name, h, named) }
+	keep := func() error {
+		if secret.IsZero() {
+			return nil
+		}
+		return s.Vault.StoreClientSecret(ctx, id, e.SecretGeneration, secret)
+	}
+	if named.Version == 0 {
+		return together(reserve, keep)
+	}
+	if err := reserve(); err != nil {
+		return err
+	}
+	return keep()
+}
+
+// together does two things at once, and waits for both.
+func together(one, other func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- other() }()
+	return errors.Join(one(), <-done)
 }
 
 // configure completes a draft from the catalogue and checks it as a whole.
@@ -124,10 +176,19 @@ const abandoned = 60e9 // one minute, in nanoseconds
 
 // reserveName makes sure that no other living link goes by the name.
 func (s *Service) reserveName(ctx context.Context, id uuid.UUID, wanted string, h Header) error {
+	named, err := s.Names.Load(ctx, domain.Key{Link: name.ID(wanted)})
+	if err != nil {
+		return err
+	}
+	return s.reserve(ctx, id, wanted, h, named)
+}
+
+// reserve is reserveName, with the name as it was just loaded.
+func (s *Service) reserve(ctx context.Context, id uuid.UUID, wanted string, h Header, named Loaded[name.State]) error {
 	h.ExpectedVersion = nil // that is about the link
 	h.again = false         // what it reserved before may be another's since: only the last reservation counts
 	e := name.Reserved{Name: wanted, Link: id, At: s.Now()}
-	_, _, err := decide(ctx, s.Names, name.Kinds, domain.Key{Link: name.ID(wanted)}, h, s.Now(), func(n Loaded[name.State]) (name.Event, error) {
+	_, _, err := decideOn(ctx, s.Names, name.Kinds, domain.Key{Link: name.ID(wanted)}, named, h, s.Now(), func(n Loaded[name.State]) (name.Event, error) {
 		inUse, err := s.goesBy(ctx, n.State, wanted)
 		if err != nil {
 			return nil, err

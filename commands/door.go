@@ -22,6 +22,9 @@ type Outcomes interface {
 	// Get returns the answer to a command, or nil.
 	Get(ctx context.Context, command uuid.UUID) (*Answered, error)
 	Put(ctx context.Context, command uuid.UUID, a Answered) error
+
+	// PutLater keeps an answer without waiting for it. A crash may lose it.
+	PutLater(command uuid.UUID, a Answered)
 }
 
 // Answered is a command's answer as it is remembered.
@@ -48,18 +51,23 @@ type Door struct {
 }
 
 // handler decodes one command and runs it.
-type handler func(ctx context.Context, s *Service, d Door, body []byte) (Outcome, *Header, error)
+type handler func(ctx context.Context, s *Service, d Door, body []byte, known lookUp) (Outcome, *Header, error)
 
 // command is one entry of the contract: how it runs, and what it looks like.
 type command struct {
 	run  handler
 	read func(d Door, body []byte) (any, error) // a pointer to the command, if the door takes it
 	zero any
+
+	// lasting says that the log itself answers a repeat, for ever and with the
+	// same answer. Then the outcome is kept after the reply, and for two things
+	// only: to answer faster, and to tell one who uses the id for something else.
+	lasting bool
 }
 
 // handlers is every command by name: the contract of all doors.
 var handlers = map[string]command{
-	"CreateOutgoingLink":  handle((*Service).CreateOutgoingLink),
+	"CreateOutgoingLink":  lasting((*Service).CreateOutgoingLink),
 	"UpdateOutgoingLink":  handle((*Service).UpdateOutgoingLink),
 	"ReplaceClientSecret": handle((*Service).ReplaceClientSecret),
 	"DisableLink":         handle((*Service).DisableLink),
@@ -99,35 +107,25 @@ func (s *Service) Run(ctx context.Context, name string, d Door, body []byte) (Ou
 	if id == uuid.Nil {
 		id = d.ID
 	}
-	if id != uuid.Nil {
-		known, err := s.Outcomes.Get(ctx, id)
-		if err != nil {
-			return Outcome{}, err
-		}
-		if known != nil {
-			return s.again(ctx, name, id, *known)
-		}
+	known := s.lookUp(ctx, id)
+	out, h, err := c.run(ctx, s, d, body, known)
+	if a, err := known(); err != nil {
+		return Outcome{}, err
+	} else if a != nil {
+		return s.again(ctx, name, id, *a)
 	}
-	out, h, err := c.run(ctx, s, d, body)
 	if h == nil || id == uuid.Nil {
 		return out, err
+	}
+	if c.lasting && err == nil {
+		s.Outcomes.PutLater(id, Answered{Command: name, Outcome: &out})
+		return out, nil
 	}
 	return out, errors.Join(err, s.remember(ctx, name, h.CommandID, out, err))
 }
 
 func unknown(name string) error {
 	return domain.Errorf(domain.InvalidArgument, "unknown command %q; the commands are %s", clip(name), strings.Join(Names(), ", "))
-}
-
-// again answers a repeated command as the first time.
-func (s *Service) again(ctx context.Context, name string, id uuid.UUID, known Answered) (Outcome, error) {
-	switch {
-	case known.Command != name:
-		return Outcome{}, domain.Errorf(domain.InvalidArgument, "command_id %s was used for %s; every command needs its own", id, known.Command)
-	case known.Error != nil:
-		return Outcome{}, known.Error
-	}
-	return s.withStartURL(ctx, *known.Outcome)
 }
 
 // remember keeps an answer that is final. What may succeed when tried again is
@@ -156,8 +154,26 @@ type commanded[C any] interface {
 	header() *Header
 }
 
-// handle makes an entry of a command's method.
+// handle makes an entry of a command's method, which is asked once it is sure
+// that this is no repeat.
 func handle[C any, P commanded[C]](run func(*Service, context.Context, C) (Outcome, error)) command {
+	return entry[C, P](func(s *Service, ctx context.Context, c C) (Outcome, error) {
+		if err := P(&c).header().first(); err != nil {
+			return Outcome{}, err
+		}
+		return run(s, ctx, c)
+	})
+}
+
+// lasting is handle for a method whose event answers a repeat for ever. It is
+// asked at once, and asks itself whether this is one.
+func lasting[C any, P commanded[C]](run func(*Service, context.Context, C) (Outcome, error)) command {
+	c := entry[C, P](run)
+	c.lasting = true
+	return c
+}
+
+func entry[C any, P commanded[C]](run func(*Service, context.Context, C) (Outcome, error)) command {
 	read := func(d Door, body []byte) (c C, err error) {
 		if err = decode(body, &c); err == nil {
 			err = d.admit(&c)
@@ -168,7 +184,7 @@ func handle[C any, P commanded[C]](run func(*Service, context.Context, C) (Outco
 		c, err := read(d, body)
 		return &c, err
 	}
-	return command{zero: *new(C), read: untyped, run: func(ctx context.Context, s *Service, d Door, body []byte) (Outcome, *Header, error) {
+	return command{zero: *new(C), read: untyped, run: func(ctx context.Context, s *Service, d Door, body []byte, known lookUp) (Outcome, *Header, error) {
 		c, err := read(d, body)
 		if err != nil {
 			return Outcome{}, nil, err
@@ -183,7 +199,7 @@ func handle[C any, P commanded[C]](run func(*Service, context.Context, C) (Outco
 		if d.Actor != "" {
 			h.Actor = d.Actor
 		}
-		h.Traceparent, h.again = d.Traceparent, d.Again
+		h.Traceparent, h.again, h.answered = d.Traceparent, d.Again, known
 		if err := h.check(); err != nil {
 			return Outcome{}, nil, err
 		}

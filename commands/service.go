@@ -89,6 +89,7 @@ type Service struct {
 	Links     Log[link.State, link.Event]
 	Grants    Log[grant.State, grant.Event]
 	Names     Log[name.State, name.Event]
+	Made      func(ctx context.Context, link domain.Key) (Loaded[link.State], error) // a link as its first event left it
 	Vault     Vault
 	Devices   DeviceCodes
 	Outcomes  Outcomes
@@ -121,7 +122,8 @@ type Header struct {
 	Reason          string    `json:"reason,omitempty"` // an operator's, recorded in the event
 	Traceparent     string    `json:"-"`
 
-	again bool // it may have had its effect before; see Door
+	again    bool   // it may have had its effect before; see Door
+	answered lookUp // nil: not known to be a repeat
 }
 
 func (h *Header) header() *Header { return h }
@@ -147,6 +149,15 @@ const attempts = 20
 // decide loads an aggregate, asks it, and appends the answer. When another
 // writer appends in between, the question is asked again of the newer state.
 func decide[S any, E comparable](ctx context.Context, log Log[S, E], kinds domain.Kinds[E], key domain.Key, h Header, now time.Time, ask func(Loaded[S]) (E, error)) (Loaded[S], []string, error) {
+	at, err := log.Load(ctx, key)
+	if err != nil {
+		return at, nil, err
+	}
+	return decideOn(ctx, log, kinds, key, at, h, now, ask)
+}
+
+// decideOn is decide about an aggregate that is loaded already.
+func decideOn[S any, E comparable](ctx context.Context, log Log[S, E], kinds domain.Kinds[E], key domain.Key, at Loaded[S], h Header, now time.Time, ask func(Loaded[S]) (E, error)) (Loaded[S], []string, error) {
 	var none E
 	if h.again {
 		if at, found, err := log.Caused(ctx, key, h.CommandID); err != nil || found {
@@ -154,10 +165,6 @@ func decide[S any, E comparable](ctx context.Context, log Log[S, E], kinds domai
 		}
 	}
 	for range attempts {
-		at, err := log.Load(ctx, key)
-		if err != nil {
-			return at, nil, err
-		}
 		if h.CommandID != uuid.Nil && at.Causation == h.CommandID.String() {
 			return at, []string{}, nil // this very command, repeated
 		}
@@ -174,6 +181,9 @@ func decide[S any, E comparable](ctx context.Context, log Log[S, E], kinds domai
 		}
 		if !errors.Is(err, ErrOvertaken) {
 			return at, nil, fmt.Errorf("append %s to %s: %w", kinds.Type(e), key, err)
+		}
+		if at, err = log.Load(ctx, key); err != nil {
+			return at, nil, err
 		}
 	}
 	return Loaded[S]{}, nil, domain.Errorf(domain.Conflict, "%s changes faster than this command could decide; try again", key)

@@ -131,7 +131,7 @@ func Declare(ctx context.Context, js jetstream.JetStream, n Namespace, replicas 
 		if _, err := js.CreateOrUpdateKeyValue(ctx, c); err != nil {
 			return fmt.Errorf("declare bucket %s: %w", c.Bucket, err)
 		}
-		if err := readFromLeader(ctx, js, c); err != nil {
+		if err := refine(ctx, js, c); err != nil {
 			return fmt.Errorf("declare bucket %s: %w", c.Bucket, err)
 		}
 	}
@@ -145,19 +145,17 @@ func Declare(ctx context.Context, js jetstream.JetStream, n Namespace, replicas 
 	return nil
 }
 
-// readFromLeader has a replicated bucket read from its leader, which the library's
-// own declaration does not do. A replica that lags answers a direct get with what
-// was: a key that was just made looks as if it was shredded.
-func readFromLeader(ctx context.Context, js jetstream.JetStream, c jetstream.KeyValueConfig) error {
-	if c.Replicas == 1 {
-		return nil
-	}
+// refine sets what the library's own declaration of a bucket does not. It takes
+// batches (see eventlog.Group). A replicated one is read from its leader: a replica
+// that lags answers a direct get with what was, and a key that was just made looks
+// as if it was shredded.
+func refine(ctx context.Context, js jetstream.JetStream, c jetstream.KeyValueConfig) error {
 	stream, err := js.Stream(ctx, "KV_"+c.Bucket)
 	if err != nil {
 		return err
 	}
 	config := stream.CachedInfo().Config
-	config.AllowDirect = false
+	config.AllowDirect, config.AllowAtomicPublish = c.Replicas == 1, true
 	_, err = js.UpdateStream(ctx, config)
 	return err
 }
@@ -168,8 +166,9 @@ func (n Namespace) streams(replicas int) []jetstream.StreamConfig {
 		Description: "every event of every link and grant, for ever; no secret, not even sealed",
 		Subjects:    []string{n.subject("events", ">")},
 		Storage:     jetstream.FileStorage, Replicas: replicas,
-		AllowDirect: replicas == 1, // see readFromLeader
-		DenyDelete:  true, DenyPurge: true,
+		AllowDirect:        replicas == 1, // see refine
+		AllowAtomicPublish: true,          // see eventlog.Group
+		DenyDelete:         true, DenyPurge: true,
 	}, {
 		Name:        n.Submitted(),
 		Description: "durable commands",

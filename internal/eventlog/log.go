@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,7 +25,7 @@ import (
 
 // Log is the part of the log that holds one kind of aggregate.
 type Log[S, E any] struct {
-	JS           jetstream.JetStream
+	JS           Publisher
 	Stream       jetstream.Stream // EVENTS
 	Guard        *Guard
 	Source       string // CloudEvents source: the namespace
@@ -58,12 +59,45 @@ func (l Log[S, E]) Load(ctx context.Context, key domain.Key) (commands.Loaded[S]
 	return at, err
 }
 
+// First returns an aggregate as its first event left it.
+func (l Log[S, E]) First(ctx context.Context, key domain.Key) (commands.Loaded[S], error) {
+	for from := uint64(1); ; {
+		msg, err := l.Stream.GetMsg(ctx, from, jetstream.WithGetMsgSubject(l.Subject(key)))
+		if err != nil {
+			return commands.Loaded[S]{}, fmt.Errorf("load the first event of %s: %w", l.Subject(key), unavailable(err))
+		}
+		reason, err := l.Guard.foreign(ctx, raw(msg))
+		if err != nil {
+			return commands.Loaded[S]{}, err
+		}
+		if reason == "" {
+			return l.alone(msg)
+		}
+		from = msg.Sequence + 1
+	}
+}
+
+// alone is an aggregate after one event, as if there had been none before.
+func (l Log[S, E]) alone(msg *jetstream.RawStreamMsg) (at commands.Loaded[S], err error) {
+	r, err := parse(raw(msg))
+	if err != nil {
+		return at, err
+	}
+	e, err := l.Kinds.Decode(r.Type, r.Data)
+	if err != nil {
+		return at, fmt.Errorf("event %d: %w", r.Sequence, err)
+	}
+	at = after[S](r)
+	at.State = l.Evolve(at.State, e)
+	return at, nil
+}
+
 func (l Log[S, E]) loaded(ctx context.Context, key domain.Key, msg *jetstream.RawStreamMsg) (commands.Loaded[S], error) {
 	r, err := parse(raw(msg))
 	if err != nil {
 		return commands.Loaded[S]{}, err
 	}
-	at := commands.Loaded[S]{Sequence: r.Sequence, Version: r.Version, Event: r.ID, Causation: r.Causation, Hash: r.Hash}
+	at := after[S](r)
 	if r.State == nil || !current(msg.Header, l.StateVersion) {
 		at.State, err = l.fold(ctx, key)
 		return at, err
@@ -72,6 +106,11 @@ func (l Log[S, E]) loaded(ctx context.Context, key domain.Key, msg *jetstream.Ra
 		return at, domain.Undecodable(fmt.Errorf("decode the state beside event %d: %w", r.Sequence, err))
 	}
 	return at, nil
+}
+
+// after is an aggregate after an event, but for its state.
+func after[S any](r domain.Record) commands.Loaded[S] {
+	return commands.Loaded[S]{Sequence: r.Sequence, Version: r.Version, Event: r.ID, Causation: r.Causation, Hash: r.Hash}
 }
 
 // fold reads the whole history: the slow way, for a state of another version.
@@ -95,7 +134,7 @@ func (l Log[S, E]) Caused(ctx context.Context, key domain.Key, command uuid.UUID
 		if r.Causation != command.String() {
 			return nil
 		}
-		at, found = commands.Loaded[S]{Sequence: r.Sequence, Version: r.Version, Event: r.ID, Causation: r.Causation, Hash: r.Hash}, true
+		at, found = after[S](r), true
 		return ErrStop
 	})
 	if !found {
@@ -120,9 +159,10 @@ func (l Log[S, E]) Append(ctx context.Context, key domain.Key, after commands.Lo
 	if err != nil {
 		return next, err
 	}
+	msg.Header[jetstream.MsgIDHeader] = []string{id.String()}
+	msg.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(after.End(), 10)}
 	for inDoubt := false; ; inDoubt = true {
-		ack, err := l.JS.PublishMsg(ctx, msg, jetstream.WithMsgID(id.String()),
-			jetstream.WithExpectLastSequencePerSubject(after.End()), jetstream.WithRetryAttempts(0))
+		ack, err := l.JS.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))
 		if err == nil {
 			next.Sequence = ack.Sequence
 			l.Guard.know(ack.Sequence)

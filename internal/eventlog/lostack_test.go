@@ -17,13 +17,13 @@ import (
 
 // deaf publishes, and does not hear of it the first few times.
 type deaf struct {
-	jetstream.JetStream
+	eventlog.Publisher
 	times     int
 	published func()
 }
 
 func (d *deaf) PublishMsg(ctx context.Context, m *nats.Msg, o ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
-	ack, err := d.JetStream.PublishMsg(ctx, m, o...)
+	ack, err := d.Publisher.PublishMsg(ctx, m, o...)
 	if d.times--; d.times < 0 || err != nil {
 		return ack, err
 	}
@@ -45,7 +45,7 @@ func TestLostAcknowledgement(t *testing.T) {
 	for followed, want := range map[bool]uint64{false: 1, true: 2} {
 		key := domain.Key{Link: uuid.New()}
 		mine := log
-		mine.JS = &deaf{JetStream: log.JS, times: 1, published: func() {
+		mine.JS = &deaf{Publisher: log.JS, times: 1, published: func() {
 			if at, err := log.Load(t.Context(), key); followed && err == nil {
 				_, _ = log.Append(t.Context(), key, at, link.Disabled{}, meta())
 			}

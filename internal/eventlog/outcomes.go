@@ -13,7 +13,7 @@ import (
 )
 
 // Outcomes keeps the answers to commands in a bucket.
-type Outcomes struct{ KV jetstream.KeyValue }
+type Outcomes struct{ KV Bucket }
 
 // Get returns the answer to a command, or nil.
 func (o Outcomes) Get(ctx context.Context, command uuid.UUID) (*commands.Answered, error) {
@@ -59,4 +59,12 @@ func (o Outcomes) Put(ctx context.Context, command uuid.UUID, a commands.Answere
 		return fmt.Errorf("keep the outcome of command %s: %w", command, unavailable(err))
 	}
 	return nil
+}
+
+// PutLater remembers an answer without waiting for it. What becomes of it is of no
+// consequence: see [commands.Outcomes].
+func (o Outcomes) PutLater(command uuid.UUID, a commands.Answered) {
+	if b, err := json.Marshal(a); err == nil {
+		o.KV.Later(command.String(), b)
+	}
 }

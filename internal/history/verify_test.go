@@ -107,7 +107,7 @@ func forged(t *testing.T, n *node.Node, key domain.Key, e link.Event) *nats.Msg 
 	if err != nil {
 		t.Fatal(err)
 	}
-	caught := &catcher{JetStream: log.JS}
+	caught := &catcher{Publisher: log.JS}
 	log.JS, log.Guard = caught, &eventlog.Guard{Keys: func(ctx context.Context) ([]eventlog.Key, error) {
 		keys, err := n.Feed.Guard.Keys(ctx)
 		keys[0].Secret = domain.NewSecret("a guess")
@@ -121,7 +121,7 @@ func forged(t *testing.T, n *node.Node, key domain.Key, e link.Event) *nats.Msg 
 
 // catcher keeps a message instead of publishing it.
 type catcher struct {
-	jetstream.JetStream
+	eventlog.Publisher
 	last *nats.Msg
 }
 

@@ -21,8 +21,7 @@ func (n *Node) deadBox() dead.Box { return dead.Box{JS: n.js, Namespace: n.Names
 // deadCommands answers an operator about what was set aside, and has refused
 // commands submitted again.
 func (n *Node) deadCommands() dead.Service {
-	outcomes := eventlog.Outcomes{KV: n.outcomes}
-	retry := dead.Commands{Box: n.deadBox(), Open: n.Vault.Unseal, Forget: outcomes.ForgetRefusal}
+	retry := dead.Commands{Box: n.deadBox(), Open: n.Vault.Unseal, Forget: n.outcomes.ForgetRefusal}
 	return dead.Service{Box: n.deadBox(), Open: n.Vault.Unseal, Log: n.Log, Again: map[string]dead.Again{dead.Command: retry.Again}}
 }
 

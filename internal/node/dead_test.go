@@ -159,7 +159,7 @@ func (i *installation) publishedAndKilled(e dead.Entry) {
 		i.t.Fatal(err)
 	}
 	retry := dead.Commands{
-		Box: dead.Box{JS: i.js(), Namespace: i.node.Namespace}, Open: i.node.Vault.Unseal, Forget: eventlog.Outcomes{KV: kv}.ForgetRefusal,
+		Box: dead.Box{JS: i.js(), Namespace: i.node.Namespace}, Open: i.node.Vault.Unseal, Forget: eventlog.Outcomes{KV: eventlog.Bucket{KeyValue: kv, Group: eventlog.NewGroup(i.js())}}.ForgetRefusal,
 	}
 	s := dead.Service{Box: retry.Box, Open: retry.Open, Again: map[string]dead.Again{dead.Command: retry.Again}}
 	whole, err := s.Show(i.ctx(), dead.One{Sequence: e.Sequence})

@@ -52,7 +52,7 @@ type Node struct {
 	events   jetstream.Stream
 	guard    *eventlog.Guard
 	timers   jetstream.Stream
-	outcomes jetstream.KeyValue
+	outcomes eventlog.Outcomes
 	store    Store
 	advanced *signal // when the read model advances
 	oauth    *oauth.Client
@@ -167,7 +167,8 @@ func (n *Node) openStreams(ctx context.Context) (err error) {
 	if n.timers, err = n.js.Stream(ctx, n.Namespace.Timers()); err != nil {
 		return fmt.Errorf("look up stream %s: %w; run: outlink migrate", n.Namespace.Timers(), err)
 	}
-	n.outcomes, err = n.js.KeyValue(ctx, n.Namespace.Outcomes())
+	outcomes, err := n.js.KeyValue(ctx, n.Namespace.Outcomes())
+	n.outcomes = eventlog.Outcomes{KV: eventlog.Bucket{KeyValue: outcomes, Group: eventlog.NewGroup(n.js)}}
 	n.Feed = eventlog.Feed{JS: n.js, Namespace: n.Namespace}
 	return err
 }
@@ -195,7 +196,9 @@ func (n *Node) openVault(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if n.Vault, err = vault.Open(ctx, kek, keys, boxes, string(n.Namespace)); err != nil {
+	n.Vault, err = vault.Open(ctx, kek, eventlog.Bucket{KeyValue: keys, Group: eventlog.NewGroup(n.js)},
+		eventlog.Bucket{KeyValue: boxes, Group: eventlog.NewGroup(n.js)}, string(n.Namespace))
+	if err != nil {
 		return err
 	}
 	return n.openGuard(ctx, vault.NewEventKeys(kek, keys, string(n.Namespace)))
@@ -234,20 +237,22 @@ func (n *Node) openCommands(context.Context) error {
 	}
 	ns := n.Namespace
 	n.oauth = oauth.New(oauth.Options{AllowedPrefixes: n.AllowedPrefixes, Loopback: n.Dev})
+	log := eventlog.NewGroup(n.js)
+	links := eventlog.Log[link.State, link.Event]{
+		JS: log, Stream: n.events, Guard: n.guard, Source: string(ns), Kinds: link.Kinds, Evolve: link.Evolve, StateVersion: link.StateVersion,
+		Subject: func(k domain.Key) string { return ns.LinkEvents(k.Link) },
+	}
 	n.Commands = &commands.Service{
-		Links: eventlog.Log[link.State, link.Event]{
-			JS: n.js, Stream: n.events, Guard: n.guard, Source: string(ns), Kinds: link.Kinds, Evolve: link.Evolve, StateVersion: link.StateVersion,
-			Subject: func(k domain.Key) string { return ns.LinkEvents(k.Link) },
-		},
+		Links: links, Made: links.First,
 		Grants: eventlog.Log[grant.State, grant.Event]{
-			JS: n.js, Stream: n.events, Guard: n.guard, Source: string(ns), Kinds: grant.Kinds, Evolve: grant.Evolve, StateVersion: grant.StateVersion,
+			JS: log, Stream: n.events, Guard: n.guard, Source: string(ns), Kinds: grant.Kinds, Evolve: grant.Evolve, StateVersion: grant.StateVersion,
 			Subject: func(k domain.Key) string { return ns.GrantEvents(k.Link, k.Grant) },
 		},
 		Names: eventlog.Log[name.State, name.Event]{
-			JS: n.js, Stream: n.events, Guard: n.guard, Source: string(ns), Kinds: name.Kinds, Evolve: name.Evolve, StateVersion: name.StateVersion,
+			JS: log, Stream: n.events, Guard: n.guard, Source: string(ns), Kinds: name.Kinds, Evolve: name.Evolve, StateVersion: name.StateVersion,
 			Subject: func(k domain.Key) string { return ns.NameEvents(k.Link) },
 		},
-		Vault: n.Vault, Devices: n.Vault, Outcomes: eventlog.Outcomes{KV: n.outcomes}, Catalogue: providers,
+		Vault: n.Vault, Devices: n.Vault, Outcomes: n.outcomes, Catalogue: providers,
 		Policy: provider.Policy{
 			PublicURL: n.PublicURL, AllowedPrefixes: n.AllowedPrefixes, LoopbackHTTP: n.Dev, PublicSuffix: catalogue.PublicSuffix,
 		},

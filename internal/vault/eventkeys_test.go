@@ -34,12 +34,12 @@ func TestEventKeys(t *testing.T) {
 		}
 	}
 	keys := w.eventKeys()
-	first, uses := w.ring(keys), w.kek.uses
+	first, uses := w.ring(keys), w.kek.uses.Load()
 	if len(first) != 1 || first[0].Since != 7 || first[0].Until != 0 || len(first[0].Secret.Reveal()) < 32 {
 		t.Errorf("the first key is since %d until %d, one of %d", first[0].Since, first[0].Until, len(first))
 	}
 	w.kek.gone = true
-	if again := w.ring(keys); !again[0].Secret.Equal(first[0].Secret) || w.kek.uses != uses {
+	if again := w.ring(keys); !again[0].Secret.Equal(first[0].Secret) || w.kek.uses.Load() != uses {
 		t.Error("what has not changed was unwrapped again")
 	}
 	if _, err := w.eventKeys().Keys(t.Context()); domain.CodeOf(err) != domain.Unavailable {

@@ -329,6 +329,9 @@ func (v *Vault) secretEntries(ctx context.Context, link uuid.UUID) ([]string, er
 // before; older ones go.
 func (v *Vault) StoreClientSecret(ctx context.Context, link uuid.UUID, generation uint64, s domain.Secret) error {
 	key := domain.Key{Link: link}
+	if generation == 1 && v.storeFirst(ctx, key, s) {
+		return nil
+	}
 	dek, err := v.dataKey(ctx, key, true)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/uuid"
@@ -25,7 +26,7 @@ import (
 type service struct {
 	vault.Wrapper
 	gone bool
-	uses int
+	uses atomic.Int64
 }
 
 func (s *service) Encrypt(plain, data []byte) ([]byte, error) {
@@ -36,7 +37,7 @@ func (s *service) Encrypt(plain, data []byte) ([]byte, error) {
 }
 
 func (s *service) Decrypt(box, data []byte) ([]byte, error) {
-	s.uses++
+	s.uses.Add(1)
 	if s.gone {
 		return nil, errors.New("the key service does not answer")
 	}
