@@ -8,7 +8,6 @@ import (
 	"outlink/domain"
 	"outlink/internal/bus"
 	"outlink/internal/dead"
-	"outlink/internal/eventlog"
 	"outlink/internal/jobs"
 	"outlink/internal/microapi"
 	"outlink/workers/erasure"
