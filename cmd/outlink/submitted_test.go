@@ -277,11 +277,11 @@ func (h *handler) judge(n *node.Node, all []tried) {
 		h.Fatal(err)
 	}
 	for _, tr := range all {
-		outcome, err := eventlog.Outcomes{KV: kv}.Get(h.Context(), tr.x)
+		outcome, err := eventlog.Outcomes{KV: eventlog.Bucket{KeyValue: kv}}.Get(h.Context(), tr.x)
 		if err != nil || outcome == nil || outcome.Outcome == nil || len(effects[tr.x]) != 1 {
 			h.Errorf("%s: effects %v, outcome %+v, %v", tr.name, effects[tr.x], outcome, err)
 		}
-		if other, err := (eventlog.Outcomes{KV: kv}).Get(h.Context(), tr.y); err != nil || other == nil || len(effects[tr.y]) > 1 {
+		if other, err := (eventlog.Outcomes{KV: eventlog.Bucket{KeyValue: kv}}).Get(h.Context(), tr.y); err != nil || other == nil || len(effects[tr.y]) > 1 {
 			h.Errorf("%s: the other command: effects %v, outcome %+v, %v", tr.name, effects[tr.y], other, err)
 		}
 		h.reserved(n, tr)
