@@ -38,7 +38,10 @@ type Answered struct {
 type Door struct {
 	Actor       string // who the transport says it is; outweighs the command's own word
 	Traceparent string
-	SealedOnly  bool // a clear secret is refused: the stream it came through keeps it
+
+	// Submitted says that the command rests in a stream: a clear secret is refused,
+	// and its outcome is kept before the command is taken from there.
+	Submitted bool
 
 	// ID is the id of a command that names none, where a door can tell that it is
 	// the same one when it comes again. Zero: each time is another command.
@@ -117,7 +120,7 @@ func (s *Service) Run(ctx context.Context, name string, d Door, body []byte) (Ou
 	if h == nil || id == uuid.Nil {
 		return out, err
 	}
-	if c.lasting && err == nil {
+	if c.lasting && err == nil && !d.Submitted {
 		s.Outcomes.PutLater(id, Answered{Command: name, Outcome: &out})
 		return out, nil
 	}
@@ -210,7 +213,7 @@ func entry[C any, P commanded[C]](run func(*Service, context.Context, C) (Outcom
 
 // admit refuses a clear secret where it would rest in a stream.
 func (d Door) admit(c any) error {
-	if !d.SealedOnly {
+	if !d.Submitted {
 		return nil
 	}
 	for _, in := range secrets(c) {

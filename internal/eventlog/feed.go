@@ -61,10 +61,13 @@ func (f Feed) FollowSubjects(ctx context.Context, subjects []string, after uint6
 		return fmt.Errorf("read the log after %d: %w", after, unavailable(err))
 	}
 	defer f.release(ctx, consumer)
-	messages := make(chan jetstream.Msg, 2*batchEvents)
+	// Messages are read where they arrive, while the batch before is handled.
+	events, trail := make(chan read, 2*batchEvents), f.Guard.trail(after)
 	consuming, err := consumer.Consume(func(m jetstream.Msg) {
+		e := read{size: len(m.Data())}
+		e.record, e.err = trail.read(ctx, m)
 		select {
-		case messages <- m:
+		case events <- e:
 		case <-ctx.Done():
 		}
 	})
@@ -76,8 +79,8 @@ func (f Feed) FollowSubjects(ctx context.Context, subjects []string, after uint6
 		consuming.Stop()
 		<-consuming.Closed()
 	}()
-	for trail := f.Guard.trail(after); ; {
-		batch, unread := trail.next(ctx, messages)
+	for {
+		batch, unread := next(ctx, events)
 		if len(batch) > 0 {
 			if err := handle(ctx, batch); err != nil {
 				return err
@@ -89,31 +92,37 @@ func (f Feed) FollowSubjects(ctx context.Context, subjects []string, after uint6
 	}
 }
 
+// read is a message that was read, or why it can't be.
+type read struct {
+	record domain.Record
+	err    error
+	size   int
+}
+
 // next waits for a message and takes along what else is there, up to a message
 // that can't be read: what was before it comes with the error.
-func (t *trail) next(ctx context.Context, messages <-chan jetstream.Msg) ([]domain.Record, error) {
+func next(ctx context.Context, events <-chan read) ([]domain.Record, error) {
 	var batch []domain.Record
 	size := 0
 	for len(batch) < batchEvents && size < batchBytes {
-		var m jetstream.Msg
+		var e read
 		if len(batch) == 0 {
 			select {
-			case m = <-messages:
+			case e = <-events:
 			case <-ctx.Done():
 				return nil, ctx.Err()
 			}
 		} else {
 			select {
-			case m = <-messages:
+			case e = <-events:
 			default:
 				return batch, nil
 			}
 		}
-		r, err := t.read(ctx, m)
-		if err != nil {
-			return batch, err
+		if e.err != nil {
+			return batch, e.err
 		}
-		batch, size = append(batch, r), size+len(m.Data())
+		batch, size = append(batch, e.record), size+e.size
 	}
 	return batch, nil
 }

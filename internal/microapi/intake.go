@@ -36,7 +36,7 @@ func (i *Intake) Handle(ctx context.Context, j jobs.Job) error {
 	ctx, cancel := context.WithTimeout(ctx, bus.CommandWait/3)
 	defer cancel()
 	out, err := i.Commands.Run(ctx, last(j.Subject), commands.Door{
-		SealedOnly: true, Traceparent: first(j.Header, "traceparent"), ID: id(j),
+		Submitted: true, Traceparent: first(j.Header, "traceparent"), ID: id(j),
 		Again: j.Delivered > 1 || first(j.Header, bus.HeaderAgain) != "",
 	}, j.Body)
 	switch domain.CodeOf(err) {
