@@ -45,8 +45,8 @@ contracts: ## write schemas, examples, API documents and docs/reference anew fro
 
 .PHONY: bench
 bench: ## take the figures of bench/README.md anew
-	$(GO) test ./bench -run xxx -bench 'Replay|Live|Rebuild' -benchtime 1x -count 5 -timeout 2h
-	$(GO) test ./bench -run xxx -bench . -skip 'Replay|Live|Rebuild' -benchtime 1000x -count 5 -timeout 2h
+	$(GO) test ./bench -run xxx -bench 'Replay|Live|Rebuild|Memory' -benchtime 1x -count 5 -timeout 2h
+	$(GO) test ./bench -run xxx -bench . -skip 'Replay|Live|Rebuild|Memory' -benchtime 1000x -count 5 -timeout 2h
 
 .PHONY: torture
 torture: ## kill three workers at random for 10 minutes at each kind of provider, a projector 100 times on each database and the handler of commands at each step, and play 120,000 random sequences; about an hour

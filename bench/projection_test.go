@@ -404,3 +404,25 @@ func fillLinks(b *testing.B, s store, links int) {
 		b.Fatalf("%d links are counted, error %v", total, err)
 	}
 }
+
+// BenchmarkMemory rebuilds both projections from the log alone, and tells the
+// highest heap: with -events it shows what a longer history takes. The heap is
+// that of the embedded NATS server too.
+func BenchmarkMemory(b *testing.B) {
+	h := newHistory(b, *someLinks, *someEvents)
+	s := opened(b, database.New(b))
+	for b.Loop() {
+		runtime.GC()
+		peak := watchMemory()
+		for _, p := range projections.All() {
+			g, err := s.Begin(b.Context(), projections.Generation{Position: projections.Position{Projection: p.Name}, Target: h.last, Passes: 1})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := (projections.Build{Projection: p, Feed: h.feed, Store: s}).Run(b.Context(), g); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(peak())/(1<<20), "MiB")
+	}
+}

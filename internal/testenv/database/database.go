@@ -101,14 +101,17 @@ func execute(ctx context.Context, url, sql string) (first string, err error) {
 var errNotInstalled = errors.New("initdb is neither in PATH nor in /usr/lib/postgresql/*/bin; install postgresql")
 
 // cluster starts the one server of this process.
-var cluster = sync.OnceValues(startCluster)
+var cluster = sync.OnceValues(func() (string, error) {
+	dir, err := newCluster("-h ''", nil)
+	return "postgres://postgres@/postgres?sslmode=disable&host=" + url.QueryEscape(dir), err
+})
 
-// lifeline is open as long as this process lives. The script that keeps the
+// lifelines are open as long as this process lives. The script that keeps a
 // server reads from its other end, and cleans up when that ends.
-var lifeline io.WriteCloser
+var lifelines []io.WriteCloser
 
-// keeper starts a server in the directory $1 with the binaries in $2, says so,
-// and waits for the end of its input. It tries to get a collation that is not
+// keeper starts a server in the directory $1 with the binaries in $2 and the
+// options in $3, says so, and waits for the end of its input. It tries to get a collation that is not
 // the order of bytes, so that nothing comes to depend on that order.
 const keeper = `
 set -eu
@@ -116,31 +119,38 @@ trap '"$2/pg_ctl" -D "$1/data" -m immediate stop >/dev/null 2>&1 || true; rm -rf
 trap '' INT HUP TERM
 "$2/initdb" --no-sync -A trust -U postgres -E UTF8 --locale-provider=icu --icu-locale=en-US -D "$1/data" >"$1/initdb.log" 2>&1 ||
 "$2/initdb" --no-sync -A trust -U postgres -E UTF8 -D "$1/data" >"$1/initdb.log" 2>&1 || { cat "$1/initdb.log"; exit 1; }
-"$2/pg_ctl" -D "$1/data" -l "$1/log" -w -o "-k $1 -h '' -c fsync=off -c synchronous_commit=off -c full_page_writes=off \
+! test -f "$1/pg_hba.conf" || cp "$1/pg_hba.conf" "$1/data/pg_hba.conf"
+"$2/pg_ctl" -D "$1/data" -l "$1/log" -w -o "-k $1 $3 -c fsync=off -c synchronous_commit=off -c full_page_writes=off \
 -c max_connections=200 -c default_transaction_isolation=serializable -c log_min_messages=fatal" start >/dev/null || { cat "$1/log"; exit 1; }
 echo ready
 read -r _ || true
 `
 
-func startCluster() (string, error) {
+// newCluster starts a server in a directory of its own, in which it finds the
+// files.
+func newCluster(options string, files map[string][]byte) (dir string, err error) {
 	bin, err := postgresBinaries()
 	if err != nil {
 		return "", err
 	}
-	dir, err := os.MkdirTemp(shortTemp(), "outlink-pg-")
-	if err != nil {
+	if dir, err = os.MkdirTemp(shortTemp(), "outlink-pg-"); err != nil {
 		return "", err
 	}
-	command := []string{"sh", "-c", keeper, "keeper", dir, bin}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			return "", errors.Join(err, os.RemoveAll(dir))
+		}
+	}
+	command := []string{"sh", "-c", keeper, "keeper", dir, bin, options}
 	if os.Geteuid() == 0 { // the server refuses to be root
-		if command, err = asPostgres(dir, command); err != nil {
+		if command, err = asPostgres(dir, files, command); err != nil {
 			return "", errors.Join(err, os.RemoveAll(dir))
 		}
 	}
 	if err := keep(dir, command); err != nil {
 		return "", errors.Join(err, os.RemoveAll(dir))
 	}
-	return "postgres://postgres@/postgres?sslmode=disable&host=" + url.QueryEscape(dir), nil
+	return dir, nil
 }
 
 // keep starts the keeper and waits until it is ready.
@@ -159,7 +169,7 @@ func keep(dir string, command []string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	lifeline = in
+	lifelines = append(lifelines, in)
 	said := bufio.NewScanner(out)
 	if said.Scan() && said.Text() == "ready" {
 		return nil
@@ -188,15 +198,20 @@ func postgresBinaries() (string, error) {
 	return filepath.Dir(slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) })), nil
 }
 
-// asPostgres lets a command run as the user postgres, who gets the directory.
-func asPostgres(dir string, command []string) ([]string, error) {
+// asPostgres lets a command run as the user postgres, who gets the directory and
+// the files in it.
+func asPostgres(dir string, files map[string][]byte, command []string) ([]string, error) {
 	u, err := user.Lookup("postgres")
 	if err != nil {
 		return nil, fmt.Errorf("%w, with its user: %w", errNotInstalled, err)
 	}
 	uid, err1 := strconv.Atoi(u.Uid)
 	gid, err2 := strconv.Atoi(u.Gid)
-	if err := errors.Join(err1, err2, os.Chown(dir, uid, gid)); err != nil {
+	err = errors.Join(err1, err2, os.Chown(dir, uid, gid))
+	for name := range files {
+		err = errors.Join(err, os.Chown(filepath.Join(dir, name), uid, gid))
+	}
+	if err != nil {
 		return nil, err
 	}
 	if path, err := exec.LookPath("setpriv"); err == nil {
