@@ -375,7 +375,7 @@ func fillLinks(b *testing.B, s store, links int) {
 		batch := projections.Batch{Projection: "links", Generation: g.Generation}
 		for i := from; i < from+5000; i++ {
 			row := projections.LinkRow{
-				Link: uuid.New(), Sequence: uint64(i + 1), UpdatedAt: filledAt, NextExpiry: filledAt.Add(time.Duration(r.IntN(24*3600)) * time.Second),
+				Link: uuid.New(), Sequence: uint64(i + 1), Changed: uint64(i + 1), UpdatedAt: filledAt, NextExpiry: filledAt.Add(time.Duration(r.IntN(24*3600)) * time.Second),
 				State: link.State{Created: true, Config: link.Config{Name: fmt.Sprintf("link %d", r.IntN(links)), Provider: []string{"google", "microsoft", "custom"}[i%3], Scopes: []string{"a"}}},
 			}
 			if row.Grants.Total, row.Grants.Healthy = 1, 1; r.IntN(100) == 0 {
