@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -34,16 +33,7 @@ type history struct {
 // read here, not kept.
 func newHistory(b testing.TB, links, events int) history {
 	b.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: b.TempDir(), NoLog: true, NoSigs: true})
-	if err != nil {
-		b.Fatal(err)
-	}
-	s.Start()
-	b.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		b.Fatal("NATS does not start")
-	}
-	nc, err := nats.Connect(s.ClientURL())
+	nc, err := nats.Connect(ownServer(b))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -406,8 +406,7 @@ func fillLinks(b *testing.B, s store, links int) {
 }
 
 // BenchmarkMemory rebuilds both projections from the log alone, and tells the
-// highest heap: with -events it shows what a longer history takes. The heap is
-// that of the embedded NATS server too.
+// highest heap: with -events it shows what a longer history takes.
 func BenchmarkMemory(b *testing.B) {
 	h := newHistory(b, *someLinks, *someEvents)
 	s := opened(b, database.New(b))

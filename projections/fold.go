@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -85,13 +86,19 @@ func (p Projection) poison(r domain.Record, err error) error {
 
 // unseen leaves out what is not later than everything before it.
 func unseen(records []domain.Record, after uint64) []domain.Record {
-	var rest []domain.Record
-	for _, r := range records {
-		if r.Sequence > after {
-			rest, after = append(rest, r), r.Sequence
+	at := after
+	seen := func(r domain.Record) bool {
+		if r.Sequence <= at {
+			return true
 		}
+		at = r.Sequence
+		return false
 	}
-	return rest
+	if !slices.ContainsFunc(records, seen) {
+		return records // mostly
+	}
+	at = after
+	return slices.DeleteFunc(slices.Clone(records), seen)
 }
 
 // evolveLink folds a record into a link's state.

@@ -100,6 +100,7 @@ func (f *linksFold) finish(ctx context.Context, s Rows, b *Batch) error {
 	if err := f.expiries(ctx, s, b.Generation, b.From); err != nil {
 		return err
 	}
+	b.Grants, b.Links = make([]GrantRow, 0, len(f.grants)), make([]LinkRow, 0, len(f.links)) // large rows, that growing would move
 	for _, row := range f.grants {
 		if row.Sequence > b.From {
 			b.Grants = append(b.Grants, row)

@@ -122,6 +122,9 @@ func next(ctx context.Context, events <-chan read) ([]domain.Record, error) {
 		if e.err != nil {
 			return batch, e.err
 		}
+		if batch == nil {
+			batch = make([]domain.Record, 0, min(1+len(events), batchEvents))
+		}
 		batch, size = append(batch, e.record), size+e.size
 	}
 	return batch, nil
