@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	}
 	s.Start()
 	if s.ReadyForConnections(10 * time.Second) {
-		fmt.Println(s.ClientURL())
+		fmt.Fprintln(os.Stdout, s.ClientURL())
 	}
 	_, _ = io.Copy(io.Discard, os.Stdin) // until whoever started it ends
 	s.Shutdown()

@@ -91,7 +91,7 @@ func TestRebuildUnderFullLoad(t *testing.T) {
 				}
 			})
 			reading, done := context.WithCancel(t.Context())
-			reader.Go(func() { alwaysSome(t, reading, store) })
+			reader.Go(func() { alwaysSome(reading, t, store) })
 			for _, p := range projections.All() {
 				if _, err := k.Rebuild(t.Context(), readmodel.Request{Projection: p}, nil); err != nil {
 					t.Error("rebuild:", err)
@@ -107,7 +107,7 @@ func TestRebuildUnderFullLoad(t *testing.T) {
 }
 
 // alwaysSome reads the list: once it has links, it never is without.
-func alwaysSome(t *testing.T, ctx context.Context, store node.Store) {
+func alwaysSome(ctx context.Context, t *testing.T, store node.Store) {
 	most := 0
 	for ctx.Err() == nil {
 		rows, _, err := store.Links(ctx, projections.LinkFilter{})
