@@ -340,6 +340,7 @@ func TestTorture(t *testing.T) {
 				t.Parallel()
 			}
 			r := newRig(t, model.Options{Kind: kind, Grace: grace, Lifetime: 5 * time.Second, Think: func() time.Duration { return rand.N(think) }}, grants)
+			r.underWay()
 			r.torment(killing, frozen, outage, kind == model.Grace)
 			r.up()
 			n := r.inspect()
@@ -351,6 +352,17 @@ func TestTorture(t *testing.T) {
 			t.Log(a)
 			a.judge(r, kind)
 		})
+	}
+}
+
+// underWay waits for the first request: on a busy machine all processes may else be
+// killed before they have come up.
+func (r *rig) underWay() {
+	r.Helper()
+	for deadline := time.Now().Add(time.Minute); len(r.op.Ledger()) == 0; time.Sleep(20 * time.Millisecond) { // other processes come up
+		if time.Now().After(deadline) {
+			r.Fatalf("nobody refreshes:\n%s", tail(r.workers[0].err.String()))
+		}
 	}
 }
 
