@@ -222,7 +222,7 @@ func (b Build) replay(ctx context.Context, after, upTo uint64, handle func([]dom
 		if len(records) > 0 {
 			after = records[len(records)-1].Sequence
 		}
-		if records = slices.DeleteFunc(records, isForeign); len(records) > 0 {
+		if records = without(records, isForeign); len(records) > 0 {
 			if err := handle(records); err != nil {
 				return err
 			}

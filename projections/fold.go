@@ -86,19 +86,29 @@ func (p Projection) poison(r domain.Record, err error) error {
 
 // unseen leaves out what is not later than everything before it.
 func unseen(records []domain.Record, after uint64) []domain.Record {
-	at := after
-	seen := func(r domain.Record) bool {
-		if r.Sequence <= at {
+	return without(records, func(r domain.Record) bool {
+		if r.Sequence <= after {
 			return true
 		}
-		at = r.Sequence
+		after = r.Sequence
 		return false
+	})
+}
+
+// without leaves out what drop says, which is asked once about each in its order.
+// The given records stay as they are; mostly they are the answer.
+func without(records []domain.Record, drop func(domain.Record) bool) []domain.Record {
+	first := slices.IndexFunc(records, drop)
+	if first < 0 {
+		return records
 	}
-	if !slices.ContainsFunc(records, seen) {
-		return records // mostly
+	rest := slices.Clone(records[:first])
+	for _, r := range records[first+1:] {
+		if !drop(r) {
+			rest = append(rest, r)
+		}
 	}
-	at = after
-	return slices.DeleteFunc(slices.Clone(records), seen)
+	return rest
 }
 
 // evolveLink folds a record into a link's state.

@@ -248,7 +248,7 @@ func (f Feed) read(ctx context.Context, subjects []string, after uint64, limit i
 	if len(subjects) == 0 {
 		ends = f.linksAndGrants()
 	}
-	end, err := f.last(ctx, ends)
+	end, err := f.LastOf(ctx, ends)
 	if err != nil {
 		return nil, err
 	}

@@ -19,14 +19,15 @@ func (f Feed) State(ctx context.Context) (jetstream.StreamState, error) {
 
 // Last is the sequence of the last event of a link or grant; 0: there is none.
 func (f Feed) Last(ctx context.Context) (uint64, error) {
-	return f.last(ctx, f.linksAndGrants())
+	return f.LastOf(ctx, f.linksAndGrants())
 }
 
 func (f Feed) linksAndGrants() []string {
 	return []string{f.Namespace.AllLinkEvents(), f.Namespace.AllGrantEvents()}
 }
 
-func (f Feed) last(ctx context.Context, subjects []string) (uint64, error) {
+// LastOf is the sequence of the last event on any of the subjects; 0: none.
+func (f Feed) LastOf(ctx context.Context, subjects []string) (uint64, error) {
 	stream, err := f.JS.Stream(ctx, f.Namespace.Events())
 	if err != nil {
 		return 0, fmt.Errorf("look at the log: %w", unavailable(err))
@@ -43,9 +44,4 @@ func (f Feed) last(ctx context.Context, subjects []string) (uint64, error) {
 		end = max(end, last.Sequence)
 	}
 	return end, nil
-}
-
-// LastOf is the sequence of the last event on any of the subjects; 0: none.
-func (f Feed) LastOf(ctx context.Context, subjects []string) (uint64, error) {
-	return f.last(ctx, subjects)
 }
