@@ -190,14 +190,11 @@ func live(b *testing.B, h history, s store) {
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	var all sync.WaitGroup
-	for _, p := range projections.All() {
-		e := projections.Engine{Projection: p, Feed: h.feed, Store: s, Log: slog.New(slog.DiscardHandler)}
-		all.Go(func() {
-			if err := e.Run(ctx); err != nil {
-				b.Error(err)
-			}
-		})
-	}
+	all.Go(func() {
+		if err := (readmodel.Keeper{Feed: h.feed, Store: s, Log: slog.New(slog.DiscardHandler)}).Follow(ctx); err != nil {
+			b.Error(err)
+		}
+	})
 	for {
 		positions, err := s.Positions(ctx)
 		if err != nil || b.Failed() {

@@ -31,6 +31,9 @@ type Record struct {
 
 	StateVersion int `json:"-"`
 
+	// Decoded is the event itself, where one reader has decoded it for all.
+	Decoded any `json:"-"`
+
 	// Foreign says why the message at this place is none of the installation's
 	// own. Then nothing but Sequence is set, and whoever reads goes on behind it.
 	Foreign string `json:"-"`

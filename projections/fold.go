@@ -142,6 +142,9 @@ func linkEvent(r domain.Record) (link.Event, error) {
 	if r.Link == uuid.Nil {
 		return nil, errors.New("the event belongs to no link")
 	}
+	if e, ok := r.Decoded.(link.Event); ok {
+		return e, nil
+	}
 	return link.Kinds.Decode(r.Type, r.Data)
 }
 
@@ -149,18 +152,37 @@ func grantEvent(r domain.Record) (grant.Event, error) {
 	if r.Link == uuid.Nil {
 		return nil, errors.New("the event belongs to no link")
 	}
+	if e, ok := r.Decoded.(grant.Event); ok {
+		return e, nil
+	}
 	return grant.Kinds.Decode(r.Type, r.Data)
+}
+
+// decode decodes the event of a record.
+func decode(r domain.Record) (any, error) {
+	if r.OfGrant() {
+		return grantEvent(r)
+	}
+	return linkEvent(r)
 }
 
 // decodable refuses a record that another projection would stop at, so that all
 // of them stop at the same event.
-func decodable(r domain.Record) (err error) {
-	if r.OfGrant() {
-		_, err = grantEvent(r)
-	} else {
-		_, err = linkEvent(r)
-	}
+func decodable(r domain.Record) error {
+	_, err := decode(r)
 	return err
+}
+
+// decoded are records with their events, but for those that cannot be decoded:
+// what to do about them, whoever folds them says.
+func decoded(records []domain.Record) []domain.Record {
+	records = slices.Clone(records)
+	for i, r := range records {
+		if e, err := decode(r); err == nil {
+			records[i].Decoded = e
+		}
+	}
+	return records
 }
 
 // keys lists each id that of gives, once; zero ids are left out.

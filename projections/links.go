@@ -15,12 +15,38 @@ import (
 // linksFold folds links and their grants, and rolls the grants up. Counts move by
 // deltas: the difference between what a grant was and what it is now.
 type linksFold struct {
-	links, linksBefore   map[uuid.UUID]LinkRow
-	grants, grantsBefore map[uuid.UUID]GrantRow
+	links  folded[LinkRow]
+	grants folded[GrantRow]
+}
+
+// folded are the rows of one kind by their ids.
+type folded[Row any] map[uuid.UUID]*change[Row]
+
+// change is a row and what it was when the fold began; nil: there was none.
+type change[Row any] struct {
+	now    Row
+	before *Row
+}
+
+func (c *change[Row]) was() *Row {
+	if c.before == nil {
+		return new(Row)
+	}
+	return c.before
+}
+
+// of returns a row to be changed.
+func (f folded[Row]) of(id uuid.UUID) *Row {
+	c := f[id]
+	if c == nil {
+		c = new(change[Row])
+		f[id] = c
+	}
+	return &c.now
 }
 
 func newLinksFold() *linksFold {
-	return &linksFold{links: map[uuid.UUID]LinkRow{}, grants: map[uuid.UUID]GrantRow{}}
+	return &linksFold{links: folded[LinkRow]{}, grants: folded[GrantRow]{}}
 }
 
 func startLinks(ctx context.Context, s Rows, generation int, records []domain.Record) (fold, error) {
@@ -32,14 +58,13 @@ func startLinks(ctx context.Context, s Rows, generation int, records []domain.Re
 	if err != nil {
 		return nil, err
 	}
-	f := newLinksFold()
-	for _, row := range links {
-		f.links[row.Link] = row
+	f := &linksFold{links: make(folded[LinkRow], len(links)), grants: make(folded[GrantRow], len(grants))}
+	for i, row := range links {
+		f.links[row.Link] = &change[LinkRow]{row, &links[i]}
 	}
-	for _, row := range grants {
-		f.grants[row.Grant] = row
+	for i, row := range grants {
+		f.grants[row.Grant] = &change[GrantRow]{row, &grants[i]}
 	}
-	f.linksBefore, f.grantsBefore = maps.Clone(f.links), maps.Clone(f.grants)
 	return f, nil
 }
 
@@ -47,7 +72,7 @@ func (f *linksFold) apply(r domain.Record) error {
 	if r.OfGrant() {
 		return f.applyGrant(r)
 	}
-	row := f.links[r.Link]
+	row := f.links.of(r.Link)
 	if r.Sequence <= row.Sequence {
 		return nil
 	}
@@ -56,44 +81,44 @@ func (f *linksFold) apply(r domain.Record) error {
 		return err
 	}
 	row.State, row.Changed = state, r.Sequence
-	f.putLink(row, r)
+	row.touch(r)
 	return nil
 }
 
-// applyGrant changes the link's row only if what it shows of its grants changes:
-// of each renewal's two events, the first does not.
+// applyGrant changes the link's row only if the counts of its grants change. When
+// the next of them expires is found out at the end, see expiries.
 func (f *linksFold) applyGrant(r domain.Record) error {
-	before := f.grants[r.Grant]
-	if r.Sequence <= before.Sequence {
+	row := f.grants.of(r.Grant)
+	if r.Sequence <= row.Sequence {
 		return nil
 	}
-	state, err := evolveGrant(before.State, r)
+	was := row.counts()
+	state, err := evolveGrant(row.State, r)
 	if err != nil {
 		return err
 	}
-	after := before
-	if before.Sequence == 0 {
-		after.Link, after.Grant, after.CreatedAt = r.Link, r.Grant, r.Time.UTC()
+	if row.Sequence == 0 {
+		row.Link, row.Grant, row.CreatedAt = r.Link, r.Grant, r.Time.UTC()
 	}
-	after.State, after.Sequence, after.UpdatedAt = state, r.Sequence, r.Time.UTC()
-	f.grants[r.Grant] = after
-	was, is := before.counts(), after.counts()
-	if was == is && before.KeptUntil().Equal(after.KeptUntil()) {
-		return nil
+	row.State, row.Sequence, row.UpdatedAt = state, r.Sequence, r.Time.UTC()
+	if is := row.counts(); was != is {
+		f.links.of(r.Link).count(was, is, r)
 	}
-	row := f.links[r.Link]
-	health := row.Grants.Health()
-	row.Grants = row.Grants.plus(was, -1).plus(is, +1)
-	if row.Grants.Health() != health {
-		row.Changed = r.Sequence
-	}
-	f.putLink(row, r)
 	return nil
 }
 
-func (f *linksFold) putLink(row LinkRow, r domain.Record) {
-	row.Link, row.Sequence, row.UpdatedAt = r.Link, r.Sequence, r.Time.UTC()
-	f.links[r.Link] = row
+// count has a link's row say that one of its grants counts otherwise.
+func (r *LinkRow) count(was, is GrantCounts, e domain.Record) {
+	health := r.Grants.Health()
+	r.Grants = r.Grants.plus(was, -1).plus(is, +1)
+	if r.Grants.Health() != health {
+		r.Changed = e.Sequence
+	}
+	r.touch(e)
+}
+
+func (r *LinkRow) touch(e domain.Record) {
+	r.Link, r.Sequence, r.UpdatedAt = e.Link, e.Sequence, e.Time.UTC()
 }
 
 func (f *linksFold) finish(ctx context.Context, s Rows, b *Batch) error {
@@ -102,25 +127,27 @@ func (f *linksFold) finish(ctx context.Context, s Rows, b *Batch) error {
 	}
 	b.Grants, b.Links = make([]GrantRow, 0, len(f.grants)), make([]LinkRow, 0, len(f.links)) // large rows, that growing would move
 	for _, row := range f.grants {
-		if row.Sequence > b.From {
-			b.Grants = append(b.Grants, row)
+		if row.now.Sequence > b.From {
+			b.Grants = append(b.Grants, row.now)
 		}
 	}
 	for _, row := range f.links {
-		if row.Sequence > b.From {
-			b.Links = append(b.Links, row)
+		if row.now.Sequence > b.From || !row.now.NextExpiry.Equal(row.was().NextExpiry) {
+			b.Links = append(b.Links, row.now)
 		}
 	}
 	b.Counts = f.countChanges(b.From)
 	return nil
 }
 
-// expiries gives the links that changed after a sequence their next expiry.
+// expiries gives the links whose grants changed after a sequence their next
+// expiry. A row has it without an event of its own: mostly the grant that was
+// renewed was not the next, and then the row stays as it is.
 func (f *linksFold) expiries(ctx context.Context, s Rows, generation int, from uint64) error {
-	touched := map[uuid.UUID][]uuid.UUID{} // link to its grants that changed
+	touched := map[uuid.UUID][]uuid.UUID{} // link to its grants that end at another time
 	for id, row := range f.grants {
-		if row.Sequence > from && f.links[row.Link].Sequence > from {
-			touched[row.Link] = append(touched[row.Link], id)
+		if row.now.Sequence > from && !row.now.KeptUntil().Equal(row.was().KeptUntil()) {
+			touched[row.now.Link] = append(touched[row.now.Link], id)
 		}
 	}
 	others, err := f.othersExpiries(ctx, s, generation, touched)
@@ -128,12 +155,11 @@ func (f *linksFold) expiries(ctx context.Context, s Rows, generation int, from u
 		return err
 	}
 	for id, grants := range touched {
-		row := f.links[id]
+		row := f.links.of(id)
 		row.NextExpiry = others[id]
 		for _, g := range grants {
-			row.NextExpiry = earliest(row.NextExpiry, f.grants[g].KeptUntil())
+			row.NextExpiry = earliest(row.NextExpiry, f.grants.of(g).KeptUntil())
 		}
-		f.links[id] = row
 	}
 	return nil
 }
@@ -141,10 +167,10 @@ func (f *linksFold) expiries(ctx context.Context, s Rows, generation int, from u
 // countChanges is by how many the counts of links change.
 func (f *linksFold) countChanges(from uint64) []LinkCount {
 	changes := counting{}
-	for id, row := range f.links {
-		if row.Sequence > from {
-			changes.add(f.linksBefore[id], -1)
-			changes.add(row, +1)
+	for _, row := range f.links {
+		if row.now.Sequence > from {
+			changes.add(*row.was(), -1)
+			changes.add(row.now, +1)
 		}
 	}
 	return changes.list()
@@ -156,10 +182,10 @@ func (f *linksFold) countChanges(from uint64) []LinkCount {
 func (f *linksFold) othersExpiries(ctx context.Context, s Rows, generation int, touched map[uuid.UUID][]uuid.UUID) (map[uuid.UUID]time.Time, error) {
 	known, ask := map[uuid.UUID]time.Time{}, map[uuid.UUID][]uuid.UUID{}
 	for id, grants := range touched {
-		row := f.linksBefore[id]
+		row := f.links[id].was()
 		had, wasEarliest := 0, false
 		for _, g := range grants {
-			before := f.grantsBefore[g]
+			before := f.grants[g].was()
 			had += before.counts().Total
 			wasEarliest = wasEarliest || before.KeptUntil().Equal(row.NextExpiry)
 		}

@@ -3,6 +3,7 @@ package projections
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -18,7 +19,7 @@ func Replay(records []domain.Record) (map[uuid.UUID]LinkRow, map[uuid.UUID]Grant
 			return nil, nil, err
 		}
 	}
-	return links.Rows(), links.fold.grants, nil
+	return links.Rows(), links.fold.grants.rows(), nil
 }
 
 // ReplayedLinks are the links as a log leaves them that is folded event by
@@ -39,22 +40,29 @@ func (l ReplayedLinks) Apply(r domain.Record) error {
 // Rows are the links by their ids, deleted ones too.
 func (l ReplayedLinks) Rows() map[uuid.UUID]LinkRow {
 	rollUp(l.fold)
-	return l.fold.links
+	return l.fold.links.rows()
+}
+
+// rows are those that there are.
+func (f folded[Row]) rows() map[uuid.UUID]Row {
+	all := make(map[uuid.UUID]Row, len(f))
+	for id, c := range f {
+		all[id] = c.now
+	}
+	return all
 }
 
 func rollUp(f *linksFold) {
-	for id, row := range f.links {
-		row.Grants = GrantCounts{}
-		f.links[id] = row
+	for _, row := range f.links {
+		row.now.Grants, row.now.NextExpiry = GrantCounts{}, time.Time{}
 	}
 	for _, g := range f.grants {
-		row, ok := f.links[g.Link]
-		if !ok {
+		row := f.links[g.now.Link]
+		if row == nil {
 			continue // nothing of the grant ever showed
 		}
-		row.Grants = row.Grants.plus(g.counts(), +1)
-		row.NextExpiry = earliest(row.NextExpiry, g.KeptUntil())
-		f.links[g.Link] = row
+		row.now.Grants = row.now.Grants.plus(g.now.counts(), +1)
+		row.now.NextExpiry = earliest(row.now.NextExpiry, g.now.KeptUntil())
 	}
 }
 

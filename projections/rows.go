@@ -21,7 +21,7 @@ import (
 // LinkRow is a row of the links list: the link, and its grants rolled up.
 type LinkRow struct {
 	Link       uuid.UUID   `json:"link_id"`
-	Sequence   uint64      `json:"sequence"` // of the last event that changed the row, of the link or of its grants
+	Sequence   uint64      `json:"sequence"` // of the last event of the link itself, or that changed the counts
 	Changed    uint64      `json:"changed"`  // of the last event of the link itself, or that changed its health
 	State      link.State  `json:"state"`
 	UpdatedAt  time.Time   `json:"updated_at"` // of the event with Sequence

@@ -116,8 +116,7 @@ func (c *comparison) linksAndGrants(ctx context.Context, rows Scanner, g Generat
 	err := rows.ScanLinks(ctx, g.Generation, func(s StoredLink) error {
 		counts.add(s.Row, +1)
 		if ShardOf(s.Row.Link, g.Passes) == g.Passed {
-			row, known := f.links[s.Row.Link]
-			delete(f.links, s.Row.Link)
+			row, known := f.links.take(s.Row.Link)
 			c.compare(s.Row.Link, s, StoredLink{Row: row, Columns: row.Columns()}, known)
 		}
 		return nil
@@ -127,8 +126,7 @@ func (c *comparison) linksAndGrants(ctx context.Context, rows Scanner, g Generat
 	}
 	err = rows.ScanGrants(ctx, g.Generation, func(s StoredGrant) error {
 		if ShardOf(s.Row.Link, g.Passes) == g.Passed {
-			row, known := f.grants[s.Row.Grant]
-			delete(f.grants, s.Row.Grant)
+			row, known := f.grants.take(s.Row.Grant)
 			c.compare(s.Row.Grant, s, StoredGrant{Row: row, Columns: row.Columns()}, known)
 		}
 		return nil
@@ -137,15 +135,25 @@ func (c *comparison) linksAndGrants(ctx context.Context, rows Scanner, g Generat
 		return err
 	}
 	for _, id := range ordered(f.links) {
-		c.differs(id, nil, document(f.links[id]))
+		c.differs(id, nil, document(f.links.of(id)))
 	}
 	for _, id := range ordered(f.grants) {
-		c.differs(id, nil, document(f.grants[id]))
+		c.differs(id, nil, document(f.grants.of(id)))
 	}
 	if g.Passed > 0 {
 		return nil // the first shard has compared the counts of all
 	}
 	return c.counts(ctx, rows, g.Generation, counts)
+}
+
+// take removes a row.
+func (f folded[Row]) take(id uuid.UUID) (row Row, known bool) {
+	c, known := f[id]
+	if known {
+		row = c.now
+		delete(f, id)
+	}
+	return row, known
 }
 
 // counts compares the counts that are kept with those of the rows.

@@ -36,7 +36,7 @@ const look = 2 * time.Second
 // ends. One that stops at an event that it cannot fold is left alone until this
 // process starts again: its problem is in the store and in the log.
 func (k Keeper) Follow(ctx context.Context) error {
-	f := following{Keeper: k, engines: map[generation]context.CancelFunc{}}
+	f := following{Keeper: k, feed: projections.Share(k.Feed), engines: map[generation]context.CancelFunc{}}
 	defer f.all.Wait()
 	for {
 		if err := f.adjust(ctx); err != nil && ctx.Err() == nil {
@@ -59,6 +59,7 @@ type generation struct {
 // following is one Follow: the engines that run, and those that stopped.
 type following struct {
 	Keeper
+	feed    projections.Feed
 	engines map[generation]context.CancelFunc
 	all     sync.WaitGroup
 }
@@ -84,7 +85,7 @@ func (f *following) adjust(ctx context.Context) error {
 		}
 		engineCtx, cancel := context.WithCancel(ctx)
 		f.engines[id] = cancel
-		f.all.Go(func() { _ = f.engine(p, g.Generation).Run(engineCtx) }) // what stops it is in the store and the log
+		f.all.Go(func() { _ = f.engine(f.feed, p, g.Generation).Run(engineCtx) }) // what stops it is in the store and the log
 	}
 	for id, cancel := range f.engines {
 		if !there[id] {
@@ -95,8 +96,8 @@ func (f *following) adjust(ctx context.Context) error {
 	return nil
 }
 
-func (k Keeper) engine(p projections.Projection, generation int) *projections.Engine {
-	return &projections.Engine{Projection: p, Generation: generation, Feed: k.Feed, Store: k.Store, Log: k.Log}
+func (k Keeper) engine(feed projections.Feed, p projections.Projection, generation int) *projections.Engine {
+	return &projections.Engine{Projection: p, Generation: generation, Feed: feed, Store: k.Store, Log: k.Log}
 }
 
 // Projection finds a projection by its name.
@@ -239,7 +240,7 @@ func (k Keeper) Rebuild(ctx context.Context, r Request, progress func(pass int, 
 func (k Keeper) present(ctx context.Context, p projections.Projection, g projections.Generation) error {
 	engineCtx, stop := context.WithCancel(ctx)
 	stopped := make(chan error, 1)
-	go func() { stopped <- k.engine(p, g.Generation).Run(engineCtx) }()
+	go func() { stopped <- k.engine(k.Feed, p, g.Generation).Run(engineCtx) }()
 	defer func() {
 		stop()
 		<-stopped //nolint:errcheck // it was told to end

@@ -29,7 +29,7 @@ const (
 		ON CONFLICT (link_id) DO UPDATE SET sequence = excluded.sequence, changed = excluded.changed, status = excluded.status, provider = excluded.provider,
 			health = excluded.health, next_expiry = excluded.next_expiry, name_lower = excluded.name_lower,
 			updated_at = excluded.updated_at, doc = excluded.doc
-		WHERE links_gN.sequence < excluded.sequence`
+		WHERE links_gN.sequence <= excluded.sequence`
 
 	putCounts = `INSERT INTO link_counts_gN (provider, status, health, links, healthy, retrying, attention)
 		SELECT a, b, c, d, e, f, g

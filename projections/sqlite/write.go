@@ -26,7 +26,7 @@ const (
 		ON CONFLICT (link_id) DO UPDATE SET sequence = excluded.sequence, changed = excluded.changed, status = excluded.status, provider = excluded.provider,
 			health = excluded.health, next_expiry = excluded.next_expiry, name_lower = excluded.name_lower,
 			updated_at = excluded.updated_at, doc = excluded.doc
-		WHERE links_gN.sequence < excluded.sequence`
+		WHERE links_gN.sequence <= excluded.sequence`
 
 	putCount = `INSERT INTO link_counts_gN (provider, status, health, links, healthy, retrying, attention) VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (provider, status, health) DO UPDATE SET links = link_counts_gN.links + excluded.links,
