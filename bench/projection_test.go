@@ -228,17 +228,7 @@ func BenchmarkRebuild(b *testing.B) {
 		runtime.GC()
 		peak := watchMemory()
 		began := time.Now()
-		var built []projections.Generation
-		for _, p := range projections.All() {
-			g, err := s.Begin(b.Context(), projections.Generation{Position: projections.Position{Projection: p.Name}, Target: h.last, Passes: 1})
-			if err != nil {
-				b.Fatal(err)
-			}
-			if err := (projections.Build{Projection: p, Feed: h.feed, Store: s}).Run(b.Context(), g); err != nil {
-				b.Fatal(err)
-			}
-			built = append(built, g)
-		}
+		built := rebuild(b, h, s)
 		rebuilt += time.Since(began)
 		began = time.Now()
 		for i, p := range projections.All() {
@@ -255,6 +245,28 @@ func BenchmarkRebuild(b *testing.B) {
 	perSecond(b, "verified-events/s", h.events*b.N, verified)
 	perSecond(b, "raw-events/s", h.events*b.N, raw)
 	b.ReportMetric(raw.Seconds()/rebuilt.Seconds(), "of-raw")
+}
+
+// rebuild fills new generations of all projections, which read the log together.
+func rebuild(b *testing.B, h history, s store) []projections.Generation {
+	b.Helper()
+	feed, built := projections.Share(h.feed), make([]projections.Generation, len(projections.All()))
+	for i, p := range projections.All() {
+		var err error
+		if built[i], err = s.Begin(b.Context(), projections.Generation{Position: projections.Position{Projection: p.Name}, Target: h.last, Passes: 1}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var all sync.WaitGroup
+	for i, p := range projections.All() {
+		all.Go(func() {
+			if err := (projections.Build{Projection: p, Feed: feed, Store: s}).Run(b.Context(), built[i]); err != nil {
+				b.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	return built
 }
 
 // watchMemory samples the heap until it is asked for the highest value.
@@ -410,15 +422,7 @@ func BenchmarkMemory(b *testing.B) {
 	for b.Loop() {
 		runtime.GC()
 		peak := watchMemory()
-		for _, p := range projections.All() {
-			g, err := s.Begin(b.Context(), projections.Generation{Position: projections.Position{Projection: p.Name}, Target: h.last, Passes: 1})
-			if err != nil {
-				b.Fatal(err)
-			}
-			if err := (projections.Build{Projection: p, Feed: h.feed, Store: s}).Run(b.Context(), g); err != nil {
-				b.Fatal(err)
-			}
-		}
+		rebuild(b, h, s)
 		b.ReportMetric(float64(peak())/(1<<20), "MiB")
 	}
 }

@@ -2,10 +2,32 @@ package main
 
 import (
 	"fmt"
+	"sync"
 	"time"
 
 	"outlink/internal/readmodel"
 )
+
+// meters are the lines about several rebuilds at once.
+type meters struct {
+	mu  sync.Mutex
+	all []meter
+}
+
+func newMeters(plans []readmodel.Plan) *meters {
+	m := new(meters)
+	for _, p := range plans {
+		m.all = append(m.all, meter{plan: p})
+	}
+	return m
+}
+
+// line is what to print about a rebuild, or nothing.
+func (m *meters) line(i, pass int, at uint64, now time.Time) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.all[i].report(pass, at, now)
+}
 
 // meter tells how fast a rebuild is and when it will be done. It counts from its
 // first report: one that was resumed does not begin at zero.
@@ -13,6 +35,23 @@ type meter struct {
 	plan  readmodel.Plan
 	since time.Time
 	first uint64
+	said  time.Time
+}
+
+// rarely is how often a line is printed.
+const rarely = 5 * time.Second
+
+// report is a line now and then.
+func (m *meter) report(pass int, at uint64, now time.Time) string {
+	line := m.line(pass, at, now)
+	if m.said.IsZero() {
+		m.said = now
+	}
+	if now.Sub(m.said) < rarely {
+		return ""
+	}
+	m.said = now
+	return line
 }
 
 func (m *meter) line(pass int, at uint64, now time.Time) string {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"outlink/internal/readmodel"
+	"outlink/projections"
 )
 
 // A rebuild that was resumed in its second pass counts what it did itself.
@@ -21,13 +22,30 @@ func TestMeter(t *testing.T) {
 	}
 }
 
+// Lines come now and then, those of each rebuild by themselves.
+func TestMeters(t *testing.T) {
+	m := newMeters([]readmodel.Plan{{Projection: "links", Target: 1000, Passes: 1}, {Projection: "activity", Target: 1000, Passes: 1}})
+	noon := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	for _, step := range []struct {
+		i     int
+		after time.Duration
+		want  string
+	}{{0, 0, ""}, {0, 4 * time.Second, ""}, {1, 4 * time.Second, ""}, {0, 6 * time.Second, "rebuild links"}, {0, 7 * time.Second, ""}, {1, 9 * time.Second, "rebuild activity"}} {
+		got := m.line(step.i, 0, 100, noon.Add(step.after))
+		if !strings.HasPrefix(got, step.want) || (step.want == "") != (got == "") {
+			t.Errorf("after %v it says %q, want %q", step.after, got, step.want)
+		}
+	}
+}
+
 // Whoever interrupts a rebuild of a past state is told the place, not the time.
 func TestResumption(t *testing.T) {
-	got := resumption("links", readmodel.Request{Past: true, Until: 7, Label: "new year"})
-	if !strings.HasPrefix(got, `outlink projection rebuild links --until 7 --label "new year";`) {
+	past := []readmodel.Request{{Projection: projections.Links, Past: true, Until: 7, Label: "new year"}}
+	if got := resumption(past); !strings.HasPrefix(got, `outlink projection rebuild links --until 7 --label "new year";`) {
 		t.Error(got)
 	}
-	if got := resumption("links", readmodel.Request{}); !strings.HasPrefix(got, "outlink projection rebuild links;") {
+	both := []readmodel.Request{{Projection: projections.Activity}, {Projection: projections.Links}}
+	if got := resumption(both); !strings.HasPrefix(got, "outlink projection rebuild activity links;") {
 		t.Error(got)
 	}
 }

@@ -8,9 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/jedib0t/go-pretty/v6/progress"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
@@ -105,106 +103,6 @@ func (a *app) projectionList() *cobra.Command {
 	})
 }
 
-func (a *app) projectionRebuild() *cobra.Command {
-	var name, until, label string
-	var dry bool
-	c := &cobra.Command{
-		Use: "rebuild NAME", Short: "Fill a new generation from the log and switch to it; what was interrupted goes on",
-		Long: "Fills a new generation beside the one in use, catches up, verifies it and has readers use it; nobody waits meanwhile.\n" +
-			"With --until, builds the state of a past moment under a label instead: query it with --generation.",
-		Args: projectionName(&name),
-	}
-	c.Flags().BoolVar(&dry, "dry-run", false, "say what would be done, and how long reading takes")
-	c.Flags().StringVar(&until, "until", "", "build a past state: up to a sequence, or a time such as 2026-11-24T12:00:00Z")
-	c.Flags().StringVar(&label, "label", "", "name of the past state; default: --until itself")
-	return a.keeping(c, func(ctx context.Context, k readmodel.Keeper) error {
-		p, err := readmodel.Projection(name)
-		if err != nil {
-			return err
-		}
-		r := readmodel.Request{Projection: p}
-		if until != "" {
-			if r.Until, err = moment(ctx, k.Feed, until); err != nil {
-				return err
-			}
-			r.Past = true
-			if r.Label = label; label == "" {
-				r.Label = until
-			}
-		}
-		plan, err := k.Plan(ctx, r)
-		if err != nil {
-			return err
-		}
-		if dry {
-			return a.print(plan, []string{"projection", "target", "events", "aggregates", "passes", "resumes", "reading takes"}, [][]string{{
-				plan.Projection, fmt.Sprint(plan.Target), fmt.Sprint(plan.Events), fmt.Sprint(plan.Aggregates), fmt.Sprint(plan.Passes),
-				fmt.Sprint(plan.Resumes), plan.Estimate.Round(time.Second).String(),
-			}})
-		}
-		began := time.Now()
-		g, err := a.watching(plan, func(report func(int, uint64)) (projections.Generation, error) { return k.Rebuild(ctx, r, report) })
-		if err != nil && ctx.Err() != nil {
-			fmt.Fprintf(a.err, "outlink: nothing is lost; to go on: %s\n", resumption(name, r))
-			return ctx.Err()
-		}
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(a.err, "generation %d of %s is ready after %s\n", g.Generation, g.Projection, time.Since(began).Round(10*time.Millisecond))
-		return a.print(g, []string{"projection", "generation", "label"}, [][]string{{g.Projection, fmt.Sprint(g.Generation), g.Label}})
-	})
-}
-
-// resumption is the command line that goes on with a rebuild.
-func resumption(name string, r readmodel.Request) string {
-	line := "outlink projection rebuild " + name
-	if r.Past { // by its sequence: a time might be another place by then
-		line += fmt.Sprintf(" --until %d --label %q", r.Until, r.Label)
-	}
-	return line + "; with the same --database, --server and --namespace"
-}
-
-// watching shows how far a rebuild is: a bar on a terminal, else a line now and
-// then.
-func (a *app) watching(plan readmodel.Plan, run func(report func(pass int, at uint64)) (projections.Generation, error)) (projections.Generation, error) {
-	tracker := &progress.Tracker{Message: "rebuild " + plan.Projection, Total: int64(plan.Target) * int64(plan.Passes)}
-	if !isTerminal(a.err) {
-		m, next := meter{plan: plan}, time.Now().Add(5*time.Second)
-		return run(func(pass int, at uint64) {
-			now := time.Now()
-			if line := m.line(pass, at, now); now.After(next) {
-				next = now.Add(5 * time.Second)
-				fmt.Fprintln(a.err, line)
-			}
-		})
-	}
-	w := progress.NewWriter()
-	w.SetOutputWriter(a.err)
-	w.SetAutoStop(false)
-	w.Style().Visibility.ETA, w.Style().Visibility.Speed = true, true
-	w.AppendTracker(tracker)
-	go w.Render()
-	defer w.Stop()
-	g, err := run(func(pass int, at uint64) { tracker.SetValue(int64(pass)*int64(plan.Target) + int64(at)) })
-	if err == nil {
-		tracker.MarkAsDone()
-	}
-	return g, err
-}
-
-// moment is a place in the log: a sequence, or the last one by a time.
-func moment(ctx context.Context, feed eventlog.Feed, s string) (uint64, error) {
-	if n, err := strconv.ParseUint(s, 10, 64); err == nil {
-		return n, nil
-	}
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		return 0, usage(fmt.Sprintf("%q is neither a sequence nor a time such as 2026-11-24T12:00:00Z", s))
-	}
-	return feed.At(ctx, t)
-}
-
 // verified is what a verification prints.
 type verified struct {
 	Projection string                   `json:"projection"`
@@ -294,16 +192,6 @@ func (a *app) projectionDrop() *cobra.Command {
 		fmt.Fprintf(a.err, "generation %d of %s is gone\n", generation, name)
 		return nil
 	})
-}
-
-func projectionName(name *string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := one("a projection: links or activity")(cmd, args); err != nil {
-			return err
-		}
-		*name = args[0]
-		return nil
-	}
 }
 
 func nameAndGeneration(name *string, generation *int) cobra.PositionalArgs {

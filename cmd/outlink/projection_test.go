@@ -25,9 +25,7 @@ func TestProjections(t *testing.T) {
 		return out
 	}
 	do(0, "links", "projection rebuild links --dry-run")
-	for _, name := range []string{"links", "activity"} {
-		do(0, "generation 2 of "+name+" is ready", "projection rebuild "+name)
-	}
+	do(0, "generation 2 of links is ready", "projection rebuild links activity")
 	d.renewed(3) // projectors follow the new generation
 	list := do(0, "retired", "projection ls")
 	if strings.Count(list, " active ") != 2 {
@@ -47,6 +45,7 @@ func TestProjections(t *testing.T) {
 		t.Error("asking for the list made a database")
 	}
 	do(2, "takes a projection", "projection switch links")
+	do(2, "takes a projection", "projection rebuild")
 	do(2, "no projection", "projection rebuild nonsense")
 	do(2, "neither a sequence nor a time", "projection rebuild links --until yesterday")
 	do(0, "generation 3 of links is ready", "projection rebuild links --until 3 --label early")

@@ -207,40 +207,63 @@ func (k Keeper) interrupted(ctx context.Context, r Request) (projections.Generat
 // Rebuild fills a generation beside the active one, catches up, verifies, and
 // has readers use it. A past state is filled and left where it is. What was
 // interrupted goes on.
-func (k Keeper) Rebuild(ctx context.Context, r Request, progress func(pass int, at uint64)) (projections.Generation, error) {
-	plan, err := k.scope(ctx, r)
-	if err != nil {
-		return projections.Generation{}, err
+//
+// Several projections read the log together. All of them come to an end, even if
+// one fails; the answers are in the order of the requests.
+func (k Keeper) Rebuild(ctx context.Context, all []Request, progress func(i, pass int, at uint64)) ([]projections.Generation, error) {
+	feed, built, errs := projections.Share(k.Feed), make([]projections.Generation, len(all)), make([]error, len(all))
+	var wg sync.WaitGroup
+	for i, r := range all {
+		wg.Go(func() {
+			built[i], errs[i] = k.rebuild(ctx, feed, r, func(pass int, at uint64) {
+				if progress != nil {
+					progress(i, pass, at)
+				}
+			})
+		})
 	}
-	g, resumed, err := k.interrupted(ctx, r)
+	wg.Wait()
+	return built, errors.Join(errs...)
+}
+
+func (k Keeper) rebuild(ctx context.Context, feed projections.Feed, r Request, progress func(pass int, at uint64)) (projections.Generation, error) {
+	g, err := k.begin(ctx, r)
 	if err != nil {
 		return g, err
 	}
-	if !resumed {
-		g, err = k.Store.Begin(ctx, projections.Generation{
-			Position: projections.Position{Projection: r.Projection.Name}, Label: r.Label, Target: plan.Target, Passes: plan.Passes,
-		})
-		if err != nil {
-			return g, err
-		}
-	}
-	if err := (projections.Build{Projection: r.Projection, Feed: k.Feed, Store: k.Store, Progress: progress}).Run(ctx, g); err != nil {
+	if err := (projections.Build{Projection: r.Projection, Feed: feed, Store: k.Store, Progress: progress}).Run(ctx, g); err != nil {
 		return g, fmt.Errorf("fill generation %d of %s: %w; run the same again to go on", g.Generation, g.Projection, err)
 	}
 	if r.Past {
 		return g, nil
 	}
-	if err := k.present(ctx, r.Projection, g); err != nil {
+	if err := k.present(ctx, feed, r.Projection, g); err != nil {
 		return g, err
 	}
 	return g, k.Store.Switch(ctx, g.Projection, g.Generation)
 }
 
+// begin is the generation to be filled: a new one, or one whose filling was
+// interrupted.
+func (k Keeper) begin(ctx context.Context, r Request) (projections.Generation, error) {
+	plan, err := k.scope(ctx, r)
+	if err != nil {
+		return projections.Generation{}, err
+	}
+	g, resumed, err := k.interrupted(ctx, r)
+	if err != nil || resumed {
+		return g, err
+	}
+	return k.Store.Begin(ctx, projections.Generation{
+		Position: projections.Position{Projection: r.Projection.Name}, Label: r.Label, Target: plan.Target, Passes: plan.Passes,
+	})
+}
+
 // present brings a generation to the head of the log and verifies it there.
-func (k Keeper) present(ctx context.Context, p projections.Projection, g projections.Generation) error {
+func (k Keeper) present(ctx context.Context, feed projections.Feed, p projections.Projection, g projections.Generation) error {
 	engineCtx, stop := context.WithCancel(ctx)
 	stopped := make(chan error, 1)
-	go func() { stopped <- k.engine(k.Feed, p, g.Generation).Run(engineCtx) }()
+	go func() { stopped <- k.engine(feed, p, g.Generation).Run(engineCtx) }()
 	defer func() {
 		stop()
 		<-stopped //nolint:errcheck // it was told to end
@@ -249,7 +272,7 @@ func (k Keeper) present(ctx context.Context, p projections.Projection, g project
 		return err
 	}
 	var first *projections.Difference
-	differs, _, err := k.Verify(ctx, p, g.Generation, func(d projections.Difference) {
+	differs, _, err := k.verify(ctx, feed, p, g.Generation, func(d projections.Difference) {
 		if first == nil {
 			first = &d
 		}
@@ -285,11 +308,15 @@ func (k Keeper) caughtUp(ctx context.Context, g projections.Generation, stopped 
 // Verify compares a generation with the log. It holds a shard of the aggregates
 // in memory at a time.
 func (k Keeper) Verify(ctx context.Context, p projections.Projection, generation int, differs func(projections.Difference)) (int, []projections.Shard, error) {
+	return k.verify(ctx, k.Feed, p, generation, differs)
+}
+
+func (k Keeper) verify(ctx context.Context, feed projections.Feed, p projections.Projection, generation int, differs func(projections.Difference)) (int, []projections.Shard, error) {
 	state, err := k.Feed.State(ctx)
 	if err != nil {
 		return 0, nil, err
 	}
-	v := projections.Verification{Projection: p, Feed: k.Feed, Store: k.Store, Differs: differs}
+	v := projections.Verification{Projection: p, Feed: feed, Store: k.Store, Differs: differs}
 	shards, err := v.Run(ctx, generation, projections.PassesFor(p, int(state.NumSubjects)))
 	count := 0
 	for _, s := range shards {

@@ -45,11 +45,11 @@ func TestRebuildThePast(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g, err := k.Rebuild(t.Context(), readmodel.Request{Projection: projections.Links, Past: true, Until: until, Label: label}, nil)
+		built, err := k.Rebuild(t.Context(), []readmodel.Request{{Projection: projections.Links, Past: true, Until: until, Label: label}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		then, err := store.At(t.Context(), g.Projection, g.Generation)
+		then, err := store.At(t.Context(), built[0].Projection, built[0].Generation)
 		if err != nil {
 			t.Fatal(err)
 		}
