@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -9,6 +10,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -89,29 +91,36 @@ func BenchmarkReplay(b *testing.B) {
 	})
 }
 
-// BenchmarkLive is all three projections at once, from an empty store to the
-// head of the log by the way that live events take. The limit is the same batches,
-// folded before, stored into another empty store at once: what the statements
-// alone take.
+// BenchmarkLive is all projections at once, from an empty store to the head of the
+// log by the way that live events take. There are two limits: the same events, folded
+// and stored in the same batches from memory, without a log to read; and the
+// batches alone, folded before: what the statements take.
 func BenchmarkLive(b *testing.B) {
 	h := newHistory(b, *someLinks, *someEvents)
 	for name, open := range stores() {
 		b.Run(name, func(b *testing.B) {
-			var took, least time.Duration
+			var took, unread, least time.Duration
 			var cpu work
 			for b.Loop() {
 				began, before := time.Now(), worked(b)
-				live(b, h, open(b))
+				live(b, h.feed, h.last, open(b))
 				took += time.Since(began)
 				spent := worked(b).since(before)
+				memory := h.read(b)
+				began = time.Now()
+				live(b, memory, h.last, open(b))
+				unread += time.Since(began)
+				memory = nil
 				cpu.client, cpu.server = cpu.client+spent.client, cpu.server+spent.server
 				s := &recording{store: open(b)} // once more, for what is kept would be in the garbage collector's way
-				live(b, h, s)
+				live(b, h.feed, h.last, s)
 				least += storeAll(b, open(b), s.batches)
 			}
 			perSecond(b, "events/s", h.events*b.N, took)
+			perSecond(b, "memory-events/s", h.events*b.N, unread)
 			perSecond(b, "folded-events/s", h.events*b.N, least)
 			cpu.report(b, h.events*b.N)
+			b.ReportMetric(unread.Seconds()/took.Seconds(), "of-memory")
 			b.ReportMetric(least.Seconds()/took.Seconds(), "of-folded")
 		})
 	}
@@ -186,15 +195,49 @@ func migrated(t testing.TB, s store, err error) store {
 	return s
 }
 
-func live(b *testing.B, h history, s store) {
+// inMemory is a log that was read before.
+type inMemory []domain.Record
+
+func (m inMemory) Follow(ctx context.Context, after uint64, handle func(context.Context, []domain.Record) error) error {
+	at, _ := slices.BinarySearchFunc(m, after+1, func(r domain.Record, sequence uint64) int { return cmp.Compare(r.Sequence, sequence) })
+	for batch := range slices.Chunk(m[at:], 2000) {
+		if err := handle(ctx, batch); err != nil {
+			return err
+		}
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// read is the whole log.
+func (h history) read(b *testing.B) inMemory {
+	all := make(inMemory, 0, h.events)
+	err := h.feed.Follow(b.Context(), 0, func(_ context.Context, batch []domain.Record) error {
+		if all = append(all, batch...); batch[len(batch)-1].Sequence >= h.last {
+			return errEnough
+		}
+		return nil
+	})
+	if !errors.Is(err, errEnough) {
+		b.Fatal(err)
+	}
+	return all
+}
+
+// live follows a log as a node does, up to a sequence.
+func live(b *testing.B, feed projections.Feed, last uint64, s store) {
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
+	shared := projections.Share(feed)
 	var all sync.WaitGroup
-	all.Go(func() {
-		if err := (readmodel.Keeper{Feed: h.feed, Store: s, Log: slog.New(slog.DiscardHandler)}).Follow(ctx); err != nil {
-			b.Error(err)
-		}
-	})
+	for _, p := range projections.All() {
+		e := projections.Engine{Projection: p, Feed: shared, Store: s, Log: slog.New(slog.DiscardHandler)}
+		all.Go(func() {
+			if err := e.Run(ctx); err != nil {
+				b.Error(err)
+			}
+		})
+	}
 	for {
 		positions, err := s.Positions(ctx)
 		if err != nil || b.Failed() {
@@ -202,7 +245,7 @@ func live(b *testing.B, h history, s store) {
 		}
 		behind := false
 		for _, p := range positions {
-			behind = behind || p.Sequence < h.last
+			behind = behind || p.Sequence < last
 		}
 		if !behind {
 			break
@@ -224,7 +267,7 @@ func BenchmarkRebuild(b *testing.B) {
 		url := database.New(b)
 		s := opened(b, url)
 		k := readmodel.Keeper{Feed: h.feed, Store: s, Log: slog.New(slog.DiscardHandler)}
-		live(b, h, s)
+		live(b, h.feed, h.last, s)
 		runtime.GC()
 		peak := watchMemory()
 		began := time.Now()

@@ -9,8 +9,8 @@ import (
 // activityFold keeps every event as it is: the timeline.
 type activityFold struct{ records []domain.Record }
 
-func startActivity(context.Context, Rows, int, []domain.Record) (fold, error) {
-	return &activityFold{}, nil
+func startActivity(_ context.Context, _ Rows, _ int, records []domain.Record) (fold, error) {
+	return &activityFold{make([]domain.Record, 0, len(records))}, nil
 }
 
 func (f *activityFold) apply(r domain.Record) error {
