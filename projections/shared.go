@@ -27,7 +27,7 @@ func Share(f Feed) *Shared { return &Shared{feed: f, patience: 2 * time.Second} 
 
 const (
 	// window is how many events are kept for who is behind, and how far the slowest
-	// follower may be behind the fastest: some ten megabytes.
+	// follower may be behind the fastest: some sixteen megabytes.
 	window = 8000
 
 	// batchEvents and batchBytes are what a follower gets at once, at most.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"sync"
 
 	"github.com/nats-io/nats.go"
 
@@ -27,11 +28,15 @@ var covered = [...]string{
 	headerCausation, headerTraceparent, headerVersion, headerHash, headerState, headerStateVersion, headerAfter, headerMACKey,
 }
 
+// buffers hold messages as they are authenticated: each event that is read is.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
 // mac is the HMAC-SHA-256 (RFC 2104) of a message: over every member with its
 // length, so that no two messages read the same.
 func (k Key) mac(subject string, h nats.Header, body []byte) string {
 	const purpose = "outlink event v1"
-	b := make([]byte, 0, 1024+len(body)+len(get(h, headerState)))
+	buffer, _ := buffers.Get().(*[]byte)
+	b := (*buffer)[:0]
 	add := func(member string) {
 		b = binary.BigEndian.AppendUint64(b, uint64(len(member)))
 		b = append(b, member...)
@@ -45,6 +50,8 @@ func (k Key) mac(subject string, h nats.Header, body []byte) string {
 	b = append(b, body...)
 	sum := hmac.New(sha256.New, []byte(k.Secret.Reveal()))
 	sum.Write(b)
+	*buffer = b
+	buffers.Put(buffer)
 	return base64.RawStdEncoding.EncodeToString(sum.Sum(nil))
 }
 
