@@ -96,6 +96,30 @@ func TestLater(t *testing.T) {
 	}
 }
 
+// What nobody waits for is there at once when it is asked for, also what is on its
+// way already, and what comes after that goes as before.
+func TestFlush(t *testing.T) {
+	s := newSite(t)
+	sent := 0
+	for _, n := range []int{0, 1, worth / 2, most + worth} {
+		for range n {
+			s.group.Later(posted(fmt.Sprint(sent), 0).msg)
+			sent++
+		}
+		s.group.Flush(t.Context())
+		if info, err := s.stream.Info(t.Context()); err != nil || info.State.Msgs != uint64(sent) {
+			t.Fatalf("%d messages of %d are there, %v", info.State.Msgs, sent, err)
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	s.group.flights = flights // none lands
+	s.group.Later(posted("never", 0).msg)
+	s.group.Flush(ended)
+	s.group.flights = 0
+	s.group.Flush(t.Context())
+}
+
 // losing publishes nothing to one subject, and never says so.
 type losing struct{ until chan struct{} }
 

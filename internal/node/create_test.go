@@ -262,6 +262,27 @@ func TestCreateIsRemembered(t *testing.T) {
 	}
 }
 
+// A node that is told to end keeps first what it left to be kept after the answers.
+func TestCreateIsRememberedAtTheEnd(t *testing.T) {
+	server, dir := testenv.NATS(t), t.TempDir()
+	n, other := testenv.Node(t, server, dir, "n", "commands"), testenv.Node(t, server, dir, "m")
+	ctx, end := context.WithCancel(t.Context())
+	ended, ready := make(chan error, 1), make(chan struct{})
+	go func() { ended <- n.Run(ctx, func() { close(ready) }) }()
+	<-ready
+	id := uuid.New()
+	if _, err := create(t.Context(), n, asked(t, id, "crm")); err != nil {
+		t.Fatal(err)
+	}
+	end()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := other.Commands.Outcomes.Get(t.Context(), id); err != nil || kept == nil || kept.Outcome.Link != id {
+		t.Errorf("kept is %+v, %v", kept, err)
+	}
+}
+
 // A foreign message in a link's place, or before its first event, changes nothing.
 func TestCreateBehindAForeignMessage(t *testing.T) {
 	n := testenv.Node(t, testenv.NATS(t), t.TempDir(), "n")

@@ -56,7 +56,7 @@ func (v *Vault) storeFirst(ctx context.Context, key domain.Key, s domain.Secret)
 // settled is how long a first client secret stays as it is, whoever wants another
 // one: longer than two commands may take. By then it is a link's, which nobody
 // creates again, or was left behind by a command that ended before the link's event.
-const settled = 3 * time.Minute
+const settled = 2 * time.Minute
 
 // addFirst keeps a first client secret where the key is there: somebody does the
 // same at this moment, or did it before and came no further.
@@ -139,6 +139,9 @@ var errUnchanged = errors.New("unchanged")
 func (v *Vault) changeKeyed(ctx context.Context, key domain.Key, change func(jetstream.KeyValueEntry, *keyed) error) error {
 	for {
 		entry, err := v.keys.Get(ctx, keyEntry(key))
+		if errors.Is(err, jetstream.ErrKeyNotFound) {
+			return errNoKey
+		}
 		if err != nil {
 			return unavailable("look up the key of "+key.String(), err)
 		}
