@@ -47,7 +47,7 @@ func NewGroup(js jetstream.JetStream) *Group {
 
 const (
 	flights = 4                      // of single messages: with more, the server has a queue where there could be a batch
-	worth   = 32                     // messages: a batch is staged in files of its own, which takes the server as long as 10 to 40 synced messages (measured)
+	worth   = 16                     // messages: a batch is staged in files of its own, which takes the server as long as 10 to 40 synced messages (measured)
 	most    = 500                    // the server takes 1000
 	landing = 2 * time.Second        // without an answer by then others need not wait any more, and a batch has an unknown fate
 	linger  = 500 * time.Millisecond // of what nobody waits for: so long that under load it is a batch, and not a sync more for whoever is next
@@ -97,7 +97,7 @@ func (g *Group) board(p *passenger) bool {
 func (g *Group) Later(m *nats.Msg) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.later) >= backlog {
+	if len(g.later)+len(g.queue) >= backlog {
 		return
 	}
 	if len(g.later) == 0 {
