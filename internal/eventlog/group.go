@@ -35,6 +35,7 @@ type Group struct {
 	mu      sync.Mutex
 	flights int  // on their way
 	batch   bool // one of them is a batch
+	crowded bool // there was a batch, and somebody waits ever since
 	queue   []*passenger
 	later   []*passenger   // whom nobody waits for; a timer has them join the queue
 	unasked sync.WaitGroup // those of them who have not landed
@@ -47,7 +48,7 @@ func NewGroup(js jetstream.JetStream) *Group {
 
 const (
 	flights = 4                      // of single messages: with more, the server has a queue where there could be a batch
-	worth   = 16                     // messages: a batch is staged in files of its own, which takes the server as long as 10 to 40 synced messages (measured)
+	worth   = 24                     // messages: a batch is staged in files of its own, which takes the server as long as 10 to 40 synced messages (measured)
 	most    = 500                    // the server takes 1000
 	landing = 2 * time.Second        // without an answer by then others need not wait any more, and a batch has an unknown fate
 	linger  = 500 * time.Millisecond // of what nobody waits for: so long that under load it is a batch, and not a sync more for whoever is next
@@ -85,12 +86,18 @@ func (g *Group) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.P
 func (g *Group) board(p *passenger) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.flights < flights && !g.batch {
+	if !g.full() {
 		g.flights++
 		return true
 	}
 	g.queue = append(g.queue, p)
 	return false
+}
+
+// full says that nobody may go now. In a crowd single messages go one at a time:
+// the more wait meanwhile, the sooner they are a batch again, and the larger.
+func (g *Group) full() bool {
+	return g.batch || g.flights >= flights || g.crowded && g.flights > 0
 }
 
 // Later publishes a message that nobody waits for, with others if there are any.
@@ -136,13 +143,16 @@ func (g *Group) next(batch bool) {
 		g.batch = false
 	}
 	g.flights--
-	for !g.batch && g.flights < flights {
+	for !g.full() {
 		all := g.take()
 		if len(all) == 0 {
+			g.crowded = false
 			return
 		}
 		g.flights++
-		g.batch = len(all) > 1
+		if len(all) > 1 {
+			g.batch, g.crowded = true, true
+		}
 		go g.fly(all)
 	}
 }

@@ -120,6 +120,49 @@ func TestFlush(t *testing.T) {
 	s.group.Flush(t.Context())
 }
 
+// slow takes a second for each message, and counts those that it has at once.
+type slow struct {
+	mu        sync.Mutex
+	now, most int
+}
+
+func (p *slow) PublishMsg(context.Context, *nats.Msg, ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	p.add(1)
+	time.Sleep(time.Second)
+	p.add(-1)
+	return &jetstream.PubAck{}, nil
+}
+
+func (p *slow) add(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now += n
+	p.most = max(p.most, p.now)
+}
+
+// Single messages go one at a time while a crowd lasts, and some at once again
+// when nobody waits any more.
+func TestCrowdGoesOneByOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &slow{}
+		g := &Group{single: p, crowded: true}
+		send := func(n int) {
+			for range n {
+				go func() { _, _ = g.PublishMsg(t.Context(), &nats.Msg{Subject: uuid.NewString()}) }()
+			}
+			time.Sleep(time.Minute)
+		}
+		send(flights)
+		if p.most != 1 || g.crowded {
+			t.Errorf("%d messages at once in a crowd, which lasts: %t", p.most, g.crowded)
+		}
+		send(2 * flights)
+		if p.most != flights {
+			t.Errorf("%d messages at once without a crowd", p.most)
+		}
+	})
+}
+
 // losing publishes nothing to one subject, and never says so.
 type losing struct{ until chan struct{} }
 

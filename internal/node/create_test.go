@@ -134,6 +134,37 @@ func TestCreateAtOnce(t *testing.T) {
 	}
 }
 
+// Of commands that want the same link at once with secrets of their own, one makes
+// it, and the secret is the one that it brought.
+func TestCreateCollides(t *testing.T) {
+	server, dir := testenv.NATS(t), t.TempDir()
+	nodes := []*node.Node{testenv.Node(t, server, dir, "n"), testenv.Node(t, server, dir, "m")}
+	for round := range 30 {
+		id, start, winners := uuid.New(), make(chan struct{}), make(chan string, 4)
+		var wg sync.WaitGroup
+		for i := range cap(winners) {
+			called := fmt.Sprint("crm ", round, " ", i)
+			var c commands.CreateOutgoingLink
+			if err := json.Unmarshal(asked(t, uuid.New(), called), &c); err != nil {
+				t.Fatal(err)
+			}
+			c.Link = id
+			wg.Go(func() {
+				<-start
+				if out, err := nodes[i%2].Commands.CreateOutgoingLink(t.Context(), c); err == nil && len(out.Events) == 1 {
+					winners <- called
+				}
+			})
+		}
+		close(start)
+		wg.Wait()
+		if len(winners) != 1 {
+			t.Fatalf("round %d: %d commands made the link", round, len(winners))
+		}
+		made(t, nodes[0], id, <-winners, 2)
+	}
+}
+
 // A refusal is final: the repeat is refused too, though the name is free by then,
 // and leaves nothing behind.
 func TestCreateRefusedAgain(t *testing.T) {
