@@ -111,13 +111,18 @@ func TestFlush(t *testing.T) {
 			t.Fatalf("%d messages of %d are there, %v", info.State.Msgs, sent, err)
 		}
 	}
+}
+
+// A flush ends with its context, when what it waits for does not land.
+func TestFlushGivesUp(t *testing.T) {
+	l := losing{make(chan struct{})}
+	g := &Group{single: l}
+	g.Later(&nats.Msg{Subject: "lost"})
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	s.group.flights = flights // none lands
-	s.group.Later(posted("never", 0).msg)
-	s.group.Flush(ended)
-	s.group.flights = 0
-	s.group.Flush(t.Context())
+	g.Flush(ended)
+	close(l.until)
+	g.Flush(t.Context())
 }
 
 // slow takes a second for each message, and counts those that it has at once.
@@ -151,6 +156,7 @@ func TestCrowdGoesOneByOne(t *testing.T) {
 				go func() { _, _ = g.PublishMsg(t.Context(), &nats.Msg{Subject: uuid.NewString()}) }()
 			}
 			time.Sleep(time.Minute)
+			synctest.Wait()
 		}
 		send(flights)
 		if p.most != 1 || g.crowded {

@@ -186,7 +186,7 @@ func TestFirstClientSecretStays(t *testing.T) {
 }
 
 // Of nodes that keep first secrets of one link at once, each finds its own kept
-// when it is told so, and all others are told that it is not.
+// when it is told so, and who wants another one is told that it is not.
 func TestFirstClientSecretAtOnce(t *testing.T) {
 	w := open(t)
 	for round := range 50 {
@@ -199,7 +199,7 @@ func TestFirstClientSecretAtOnce(t *testing.T) {
 			wg.Go(func() {
 				<-start
 				err := v.StoreClientSecret(t.Context(), link, 1, domain.NewSecret(secret))
-				if domain.CodeOf(err) == domain.Unavailable {
+				if domain.CodeOf(err) == domain.Unavailable && round%2 == 1 {
 					return
 				}
 				if got, readErr := v.ClientSecret(t.Context(), link, 1); err != nil || readErr != nil || got.Reveal() != secret {
