@@ -209,7 +209,7 @@ func (n Namespace) buckets(replicas int) []jetstream.KeyValueConfig {
 		History:     2, Storage: jetstream.FileStorage, Replicas: replicas,
 	}, {
 		Bucket:      n.Keys(),
-		Description: "data keys, wrapped by the key encryption key; purging one shreds what it sealed",
+		Description: "data keys, wrapped by the key encryption key, and a link's first client secret beside its own; purging one shreds what it sealed",
 		History:     1, Storage: jetstream.FileStorage, Replicas: replicas,
 	}, {
 		Bucket:      n.Outcomes(),

@@ -51,18 +51,19 @@ type envelope struct {
 }
 
 func (e envelope) header() nats.Header {
-	h := nats.Header{}
-	for key, value := range map[string]string{
-		headerID: e.id.String(), headerType: e.typ, headerSource: "outlink/" + e.source,
-		headerSpecVersion: "1.0", headerSubject: e.subject, headerTime: e.meta.Time.UTC().Format(time.RFC3339Nano),
-		headerContentType: "application/json", headerActor: e.meta.Actor,
-		headerCorrelation: e.meta.Correlation, headerCausation: e.meta.CommandID.String(),
-		headerTraceparent: e.meta.Traceparent,
-		headerVersion:     strconv.FormatUint(e.version, 10), headerHash: e.hash,
-		headerState: string(e.state), headerStateVersion: strconv.Itoa(e.stateVersion),
-	} {
-		if value != "" {
-			h[key] = []string{value} // as it is: NATS headers are case sensitive
+	all := [...]struct{ key, value string }{
+		{headerID, e.id.String()}, {headerType, e.typ}, {headerSource, "outlink/" + e.source},
+		{headerSpecVersion, "1.0"}, {headerSubject, e.subject}, {headerTime, e.meta.Time.UTC().Format(time.RFC3339Nano)},
+		{headerContentType, "application/json"}, {headerActor, e.meta.Actor},
+		{headerCorrelation, e.meta.Correlation}, {headerCausation, e.meta.CommandID.String()},
+		{headerTraceparent, e.meta.Traceparent},
+		{headerVersion, strconv.FormatUint(e.version, 10)}, {headerHash, e.hash},
+		{headerState, string(e.state)}, {headerStateVersion, strconv.Itoa(e.stateVersion)},
+	}
+	h := make(nats.Header, len(all)+5) // with the MAC's and the expectation's
+	for _, m := range all {
+		if m.value != "" {
+			h[m.key] = []string{m.value} // as it is: NATS headers are case sensitive
 		}
 	}
 	return h

@@ -35,8 +35,10 @@ type Group struct {
 	mu      sync.Mutex
 	flights int  // on their way
 	batch   bool // one of them is a batch
-	lingers bool // a timer will have the queue fly
+	crowded bool // there was a batch, and somebody waits ever since
 	queue   []*passenger
+	later   []*passenger   // whom nobody waits for; a timer has them join the queue
+	unasked sync.WaitGroup // those of them who have not landed
 }
 
 // NewGroup returns the group of whoever publishes to a stream over js.
@@ -45,12 +47,12 @@ func NewGroup(js jetstream.JetStream) *Group {
 }
 
 const (
-	flights = 4                     // of single messages: with more, the server has a queue where there could be a batch
-	worth   = 32                    // messages: a batch is staged in files of its own, which takes the server as long as 10 to 40 synced messages (measured)
-	most    = 500                   // the server takes 1000
-	landing = 2 * time.Second       // without an answer by then others need not wait any more, and a batch has an unknown fate
-	linger  = 50 * time.Millisecond // of what nobody waits for
-	backlog = 10_000                // of what nobody waits for: more is dropped
+	flights = 4                      // of single messages: with more, the server has a queue where there could be a batch
+	worth   = 24                     // messages: a batch is staged in files of its own, which takes the server as long as 10 to 40 synced messages (measured)
+	most    = 500                    // the server takes 1000
+	landing = 2 * time.Second        // without an answer by then others need not wait any more, and a batch has an unknown fate
+	linger  = 500 * time.Millisecond // of what nobody waits for: so long that under load it is a batch, and not a sync more for whoever is next
+	backlog = 10_000                 // of what nobody waits for: more is dropped
 )
 
 // passenger is a message that waits, and who waits for it.
@@ -61,6 +63,7 @@ type passenger struct {
 	done chan struct{}
 	ack  *jetstream.PubAck
 	err  error
+	land func() // what follows; mostly nil
 }
 
 // PublishMsg publishes a message and returns its own acknowledgement. After an
@@ -83,7 +86,7 @@ func (g *Group) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.P
 func (g *Group) board(p *passenger) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.flights < flights && !g.batch {
+	if !g.full() {
 		g.flights++
 		return true
 	}
@@ -91,26 +94,45 @@ func (g *Group) board(p *passenger) bool {
 	return false
 }
 
+// full says that nobody may go now. In a crowd single messages go one at a time:
+// the more wait meanwhile, the sooner they are a batch again, and the larger.
+func (g *Group) full() bool {
+	return g.batch || g.flights >= flights || g.crowded && g.flights > 0
+}
+
 // Later publishes a message that nobody waits for, with others if there are any.
 func (g *Group) Later(m *nats.Msg) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.queue) >= backlog {
+	if len(g.later)+len(g.queue) >= backlog {
 		return
 	}
-	g.queue = append(g.queue, &passenger{ctx: context.Background(), msg: m, done: make(chan struct{})})
-	if !g.lingers {
-		g.lingers = true
-		time.AfterFunc(linger, g.lingered)
+	if len(g.later) == 0 {
+		time.AfterFunc(linger, g.depart)
 	}
+	g.unasked.Add(1)
+	g.later = append(g.later, &passenger{ctx: context.Background(), msg: m, done: make(chan struct{}), land: g.unasked.Done})
 }
 
-func (g *Group) lingered() {
+// depart has those whom nobody waits for join the queue.
+func (g *Group) depart() {
 	g.mu.Lock()
-	g.lingers = false
+	g.queue = append(g.queue, g.later...)
+	g.later = nil
 	g.flights++
 	g.mu.Unlock()
 	g.next(false)
+}
+
+// Flush publishes at once what nobody waits for, and waits for it after all.
+func (g *Group) Flush(ctx context.Context) {
+	g.depart()
+	landed := make(chan struct{})
+	go func() { defer close(landed); g.unasked.Wait() }()
+	select {
+	case <-landed:
+	case <-ctx.Done():
+	}
 }
 
 // next has those who wait follow a flight that has landed.
@@ -121,13 +143,16 @@ func (g *Group) next(batch bool) {
 		g.batch = false
 	}
 	g.flights--
-	for !g.batch && g.flights < flights {
+	for !g.full() {
 		all := g.take()
 		if len(all) == 0 {
+			g.crowded = false
 			return
 		}
 		g.flights++
-		g.batch = len(all) > 1
+		if len(all) > 1 {
+			g.batch, g.crowded = true, true
+		}
 		go g.fly(all)
 	}
 }
@@ -182,7 +207,14 @@ func (g *Group) flight(batch bool, fly func()) {
 
 func (p *passenger) fly(with Publisher) {
 	p.ack, p.err = with.PublishMsg(p.ctx, p.msg, p.opts...)
+	p.landed()
+}
+
+func (p *passenger) landed() {
 	close(p.done)
+	if p.land != nil {
+		p.land()
+	}
 }
 
 // apart publishes each message by itself.
@@ -208,7 +240,7 @@ func (g *Group) together(all []*passenger) bool {
 		if err == nil {
 			p.ack = &jetstream.PubAck{Stream: ack.Stream, Sequence: ack.Sequence - uint64(len(all)-1-i)}
 		}
-		close(p.done)
+		p.landed()
 	}
 	return true
 }

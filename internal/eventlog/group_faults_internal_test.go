@@ -96,6 +96,79 @@ func TestLater(t *testing.T) {
 	}
 }
 
+// What nobody waits for is there at once when it is asked for, also what is on its
+// way already, and what comes after that goes as before.
+func TestFlush(t *testing.T) {
+	s := newSite(t)
+	sent := 0
+	for _, n := range []int{0, 1, worth / 2, most + worth} {
+		for range n {
+			s.group.Later(posted(fmt.Sprint(sent), 0).msg)
+			sent++
+		}
+		s.group.Flush(t.Context())
+		if info, err := s.stream.Info(t.Context()); err != nil || info.State.Msgs != uint64(sent) {
+			t.Fatalf("%d messages of %d are there, %v", info.State.Msgs, sent, err)
+		}
+	}
+}
+
+// A flush ends with its context, when what it waits for does not land.
+func TestFlushGivesUp(t *testing.T) {
+	l := losing{make(chan struct{})}
+	g := &Group{single: l}
+	g.Later(&nats.Msg{Subject: "lost"})
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	g.Flush(ended)
+	close(l.until)
+	g.Flush(t.Context())
+}
+
+// slow takes a second for each message, and counts those that it has at once.
+type slow struct {
+	mu        sync.Mutex
+	now, most int
+}
+
+func (p *slow) PublishMsg(context.Context, *nats.Msg, ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	p.add(1)
+	time.Sleep(time.Second)
+	p.add(-1)
+	return &jetstream.PubAck{}, nil
+}
+
+func (p *slow) add(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now += n
+	p.most = max(p.most, p.now)
+}
+
+// Single messages go one at a time while a crowd lasts, and some at once again
+// when nobody waits any more.
+func TestCrowdGoesOneByOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &slow{}
+		g := &Group{single: p, crowded: true}
+		send := func(n int) {
+			for range n {
+				go func() { _, _ = g.PublishMsg(t.Context(), &nats.Msg{Subject: uuid.NewString()}) }()
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+		}
+		send(flights)
+		if p.most != 1 || g.crowded {
+			t.Errorf("%d messages at once in a crowd, which lasts: %t", p.most, g.crowded)
+		}
+		send(2 * flights)
+		if p.most != flights {
+			t.Errorf("%d messages at once without a crowd", p.most)
+		}
+	})
+}
+
 // losing publishes nothing to one subject, and never says so.
 type losing struct{ until chan struct{} }
 

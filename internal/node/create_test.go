@@ -134,6 +134,37 @@ func TestCreateAtOnce(t *testing.T) {
 	}
 }
 
+// Of commands that want the same link at once with secrets of their own, one makes
+// it, and the secret is the one that it brought.
+func TestCreateCollides(t *testing.T) {
+	server, dir := testenv.NATS(t), t.TempDir()
+	nodes := []*node.Node{testenv.Node(t, server, dir, "n"), testenv.Node(t, server, dir, "m")}
+	for round := range 30 {
+		id, start, winners := uuid.New(), make(chan struct{}), make(chan string, 4)
+		var wg sync.WaitGroup
+		for i := range cap(winners) {
+			called := fmt.Sprint("crm ", round, " ", i)
+			var c commands.CreateOutgoingLink
+			if err := json.Unmarshal(asked(t, uuid.New(), called), &c); err != nil {
+				t.Fatal(err)
+			}
+			c.Link = id
+			wg.Go(func() {
+				<-start
+				if out, err := nodes[i%2].Commands.CreateOutgoingLink(t.Context(), c); err == nil && len(out.Events) == 1 {
+					winners <- called
+				}
+			})
+		}
+		close(start)
+		wg.Wait()
+		if len(winners) != 1 {
+			t.Fatalf("round %d: %d commands made the link", round, len(winners))
+		}
+		made(t, nodes[0], id, <-winners, 2)
+	}
+}
+
 // A refusal is final: the repeat is refused too, though the name is free by then,
 // and leaves nothing behind.
 func TestCreateRefusedAgain(t *testing.T) {
@@ -259,6 +290,27 @@ func TestCreateIsRemembered(t *testing.T) {
 	body := fmt.Appendf(nil, `{"command_id":%q,"link_id":%q}`, id, id)
 	if _, err := n.Commands.Run(t.Context(), "DisableLink", commands.Door{}, body); domain.CodeOf(err) != domain.InvalidArgument {
 		t.Errorf("an id that was used for CreateOutgoingLink is taken for another command: %v", err)
+	}
+}
+
+// A node that is told to end keeps first what it left to be kept after the answers.
+func TestCreateIsRememberedAtTheEnd(t *testing.T) {
+	server, dir := testenv.NATS(t), t.TempDir()
+	n, other := testenv.Node(t, server, dir, "n", "commands"), testenv.Node(t, server, dir, "m")
+	ctx, end := context.WithCancel(t.Context())
+	ended, ready := make(chan error, 1), make(chan struct{})
+	go func() { ended <- n.Run(ctx, func() { close(ready) }) }()
+	<-ready
+	id := uuid.New()
+	if _, err := create(t.Context(), n, asked(t, id, "crm")); err != nil {
+		t.Fatal(err)
+	}
+	end()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := other.Commands.Outcomes.Get(t.Context(), id); err != nil || kept == nil || kept.Outcome.Link != id {
+		t.Errorf("kept is %+v, %v", kept, err)
 	}
 }
 

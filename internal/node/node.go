@@ -298,5 +298,14 @@ func (n *Node) Run(ctx context.Context, ready func()) error {
 	if !n.has(RoleAPI) && !n.has(RoleCommands) {
 		n.serving()
 	}
-	return group.Wait()
+	err := group.Wait()
+	n.settle()
+	return err
+}
+
+// settle keeps what requests left to be kept after their answers.
+func (n *Node) settle() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	n.outcomes.KV.Group.Flush(ctx)
 }

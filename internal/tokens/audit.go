@@ -43,11 +43,10 @@ type seen struct {
 	generation      uint64
 }
 
-func (a *Audit) read(r Request, generation uint64, now time.Time) {
+func (a *Audit) read(r Request, key domain.Key, generation uint64, now time.Time) {
 	if a == nil {
 		return
 	}
-	key := r.key()
 	s := seen{r.Reader, r.Purpose, key, generation}
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -96,21 +96,22 @@ func (s *Server) Get(ctx context.Context, r Request) (Token, error) {
 	if t, ok := s.Cached(r); ok {
 		return t.proven(r.Proof, s.Commands.Now())
 	}
-	t, err := s.find(ctx, r, r.key())
+	key := r.key()
+	t, err := s.find(ctx, r, key)
 	if err != nil {
 		return Token{}, err
 	}
 	now := s.Commands.Now()
-	s.Audit.read(r, t.Generation, now)
+	s.Audit.read(r, key, t.Generation, now)
 	return t.proven(r.Proof, now)
 }
 
 // Cached is Get as far as it needs nothing but memory, and without a proof.
 func (s *Server) Cached(r Request) (Token, bool) {
-	now := s.Commands.Now()
-	t, ok := s.Cache.get(r.key(), now, r.wish(), r.MinSequence)
+	key, now := r.key(), s.Commands.Now()
+	t, ok := s.Cache.get(key, now, r.wish(), r.MinSequence)
 	if ok = ok && r.check() == nil; ok {
-		s.Audit.read(r, t.Generation, now)
+		s.Audit.read(r, key, t.Generation, now)
 	}
 	return t, ok
 }

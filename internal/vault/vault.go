@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
@@ -43,6 +44,9 @@ type Vault struct {
 	namespace string
 	curve     nkeys.KeyPair
 
+	// Now is the clock by which a first client secret counts as abandoned.
+	Now func() time.Time
+
 	mu    sync.Mutex
 	cache map[domain.Key]cachedKey // unwrapped data keys; bounded by maxCached
 }
@@ -53,7 +57,7 @@ const maxCached = 100_000
 // Open returns the vault of a namespace. The first to open it makes the
 // namespace's curve key, to which callers seal the secrets in their commands.
 func Open(ctx context.Context, kek Wrapper, keys, boxes jetstream.KeyValue, namespace string) (*Vault, error) {
-	v := &Vault{kek: kek, keys: keys, boxes: boxes, namespace: namespace, cache: map[domain.Key]cachedKey{}}
+	v := &Vault{kek: kek, keys: keys, boxes: boxes, namespace: namespace, Now: time.Now, cache: map[domain.Key]cachedKey{}}
 	if err := v.openCurve(ctx); err != nil {
 		return nil, fmt.Errorf("open the vault: %w", err)
 	}
@@ -160,6 +164,11 @@ func (v *Vault) dataKey(ctx context.Context, key domain.Key, create bool) ([]byt
 	if err != nil {
 		return nil, unavailable("look up the key of "+key.String(), err)
 	}
+	return v.keyOf(key, entry)
+}
+
+// keyOf is the data key of an entry that was just read.
+func (v *Vault) keyOf(key domain.Key, entry jetstream.KeyValueEntry) ([]byte, error) {
 	v.mu.Lock()
 	known, ok := v.cache[key]
 	v.mu.Unlock()
@@ -187,7 +196,7 @@ func (v *Vault) withKey(ctx context.Context, key domain.Key, open func(dek []byt
 
 // unwrap opens a data key with the key encryption key, and remembers it.
 func (v *Vault) unwrap(key domain.Key, entry jetstream.KeyValueEntry) ([]byte, error) {
-	dek, err := v.kek.Decrypt(entry.Value(), v.aad("dek", key, "", 0))
+	dek, err := v.kek.Decrypt(readKeyed(entry.Value()).Key, v.aad("dek", key, "", 0))
 	if err != nil { // what exactly is wrong, the key service knows; its words may hold anything
 		return nil, domain.Errorf(domain.Unavailable, "unwrap the key of %s: the key encryption key does not open it, or its service is away", key)
 	}
@@ -200,12 +209,20 @@ func (v *Vault) unwrap(key domain.Key, entry jetstream.KeyValueEntry) ([]byte, e
 	return dek, nil
 }
 
-func (v *Vault) createKey(ctx context.Context, key domain.Key) ([]byte, error) {
-	dek := make([]byte, 32)
+// newKey makes a data key, and wraps it.
+func (v *Vault) newKey(key domain.Key) (dek, wrapped []byte, err error) {
+	dek = make([]byte, 32)
 	_, _ = rand.Read(dek) // never fails (Go 1.24)
-	wrapped, err := v.kek.Encrypt(dek, v.aad("dek", key, "", 0))
+	if wrapped, err = v.kek.Encrypt(dek, v.aad("dek", key, "", 0)); err != nil {
+		return nil, nil, fmt.Errorf("wrap the key of %s: %w", key, err)
+	}
+	return dek, wrapped, nil
+}
+
+func (v *Vault) createKey(ctx context.Context, key domain.Key) ([]byte, error) {
+	dek, wrapped, err := v.newKey(key)
 	if err != nil {
-		return nil, fmt.Errorf("wrap the key of %s: %w", key, err)
+		return nil, err
 	}
 	if _, err = v.keys.Create(ctx, keyEntry(key), wrapped); err == nil {
 		return dek, nil
@@ -306,66 +323,6 @@ func (v *Vault) Derive(ctx context.Context, key domain.Key, purpose string, id u
 		return nil, err
 	}
 	return subkey(dek, "derive "+string(v.aad(purpose, key, id.String(), 0))), nil
-}
-
-// secretEntry is where a link's client secret of a generation is kept.
-func secretEntry(link uuid.UUID, generation uint64) string {
-	return fmt.Sprintf("link.%s.%d", link, generation)
-}
-
-func (v *Vault) secretEntries(ctx context.Context, link uuid.UUID) ([]string, error) {
-	lister, err := v.boxes.ListKeysFiltered(ctx, "link."+link.String()+".*")
-	if err != nil {
-		return nil, unavailable("list the secrets of link "+link.String(), err)
-	}
-	var names []string
-	for name := range lister.Keys() {
-		names = append(names, name)
-	}
-	return names, nil
-}
-
-// StoreClientSecret keeps the client secret of a link's generation, and the one
-// before; older ones go.
-func (v *Vault) StoreClientSecret(ctx context.Context, link uuid.UUID, generation uint64, s domain.Secret) error {
-	key := domain.Key{Link: link}
-	if generation == 1 && v.storeFirst(ctx, key, s) {
-		return nil
-	}
-	dek, err := v.dataKey(ctx, key, true)
-	if err != nil {
-		return err
-	}
-	if _, err := v.boxes.Put(ctx, secretEntry(link, generation), v.seal(dek, key, "client_secret", generation, s)); err != nil {
-		return unavailable("keep the client secret of link "+link.String(), err)
-	}
-	if generation > 2 {
-		if err := v.boxes.Purge(ctx, secretEntry(link, generation-2)); err != nil {
-			return unavailable("remove an old client secret of link "+link.String(), err)
-		}
-	}
-	return nil
-}
-
-// ClientSecret returns the client secret of a link's generation; none for 0.
-func (v *Vault) ClientSecret(ctx context.Context, link uuid.UUID, generation uint64) (domain.Secret, error) {
-	if generation == 0 {
-		return domain.Secret{}, nil
-	}
-	key := domain.Key{Link: link}
-	entry, err := v.boxes.Get(ctx, secretEntry(link, generation))
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return domain.Secret{}, fmt.Errorf("the client secret of link %s, generation %d, is not in the vault", link, generation)
-	}
-	if err != nil {
-		return domain.Secret{}, unavailable("look up the client secret of link "+link.String(), err)
-	}
-	var secret domain.Secret
-	err = v.withKey(ctx, key, func(dek []byte) (err error) {
-		secret, err = v.open(dek, key, "client_secret", generation, entry.Value())
-		return err
-	})
-	return secret, err
 }
 
 // sealedCredential is a credential as the bucket keeps it: the event in clear,

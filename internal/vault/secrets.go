@@ -1,0 +1,91 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"outlink/domain"
+)
+
+// field is the name of a client secret in the data that its box is bound to.
+const field = "client_secret"
+
+// secretEntry is where a link's client secret of a generation is kept.
+func secretEntry(link uuid.UUID, generation uint64) string {
+	return fmt.Sprintf("link.%s.%d", link, generation)
+}
+
+func (v *Vault) secretEntries(ctx context.Context, link uuid.UUID) ([]string, error) {
+	lister, err := v.boxes.ListKeysFiltered(ctx, "link."+link.String()+".*")
+	if err != nil {
+		return nil, unavailable("list the secrets of link "+link.String(), err)
+	}
+	var names []string
+	for name := range lister.Keys() {
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+// StoreClientSecret keeps the client secret of a link's generation, and the one
+// before; older ones go.
+func (v *Vault) StoreClientSecret(ctx context.Context, link uuid.UUID, generation uint64, s domain.Secret) error {
+	key := domain.Key{Link: link}
+	if generation == 1 {
+		return v.storeFirst(ctx, key, s)
+	}
+	dek, err := v.dataKey(ctx, key, true)
+	if err != nil {
+		return err
+	}
+	if _, err := v.boxes.Put(ctx, secretEntry(link, generation), v.seal(dek, key, field, generation, s)); err != nil {
+		return unavailable("keep the client secret of link "+link.String(), err)
+	}
+	if generation > 2 {
+		return v.removeSecret(ctx, key, generation-2)
+	}
+	return nil
+}
+
+// removeSecret removes a client secret that counts no longer.
+func (v *Vault) removeSecret(ctx context.Context, key domain.Key, generation uint64) error {
+	if generation == 1 {
+		if err := v.removeFirst(ctx, key); err != nil {
+			return err
+		}
+	}
+	if err := v.boxes.Purge(ctx, secretEntry(key.Link, generation)); err != nil {
+		return unavailable("remove an old client secret of link "+key.Link.String(), err)
+	}
+	return nil
+}
+
+// ClientSecret returns the client secret of a link's generation; none for 0.
+func (v *Vault) ClientSecret(ctx context.Context, link uuid.UUID, generation uint64) (domain.Secret, error) {
+	key := domain.Key{Link: link}
+	switch generation {
+	case 0:
+		return domain.Secret{}, nil
+	case 1:
+		if secret, err := v.first(ctx, key); err != nil || !secret.IsZero() {
+			return secret, err
+		}
+	}
+	entry, err := v.boxes.Get(ctx, secretEntry(link, generation))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return domain.Secret{}, fmt.Errorf("the client secret of link %s, generation %d, is not in the vault", link, generation)
+	}
+	if err != nil {
+		return domain.Secret{}, unavailable("look up the client secret of link "+link.String(), err)
+	}
+	var secret domain.Secret
+	err = v.withKey(ctx, key, func(dek []byte) (err error) {
+		secret, err = v.open(dek, key, field, generation, entry.Value())
+		return err
+	})
+	return secret, err
+}
