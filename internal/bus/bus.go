@@ -6,7 +6,6 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -108,16 +107,6 @@ const CommandWait = 90 * time.Second
 // HeaderAgain is on a command that its sender may have sent before: its effect is
 // looked for in the whole history.
 const HeaderAgain = "Outlink-Again"
-
-// jsWrongLastSequence is the error with which JetStream refuses a stale expectation.
-const jsWrongLastSequence jetstream.ErrorCode = 10071
-
-// IsStale reports whether err says that an expected last sequence was not the
-// last one. It goes by the error code, never by the text.
-func IsStale(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && api.ErrorCode == jsWrongLastSequence
-}
 
 // Declare creates the streams, buckets and consumers of a namespace, or brings
 // existing ones up to date. It is safe to repeat.

@@ -173,15 +173,15 @@ func (l Log[S, E]) Append(ctx context.Context, key domain.Key, after commands.Lo
 		case readErr == nil && last == id.String():
 			next.Sequence = seq
 			return next, nil
-		case bus.IsStale(err) && !inDoubt: // this one cannot have landed
+		case bus.IsStale(err) && !bus.IsContended(err) && !inDoubt: // this one cannot have landed
 			return next, commands.ErrOvertaken
 		case readErr == nil && seq != after.End():
 			return l.overtaken(ctx, key, after.End(), next)
 		case ctx.Err() != nil:
 			return next, fmt.Errorf("append to %s: %w", msg.Subject, unavailable(err))
 		}
-		// Unknown whether it lands: the same message again is safe, because only
-		// one of the two can follow after.End.
+		// Unknown whether it lands, or what lands before it: the same message again is
+		// safe, because only one can follow after.End.
 		select {
 		case <-ctx.Done():
 		case <-time.After(100 * time.Millisecond):

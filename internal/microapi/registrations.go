@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"outlink/domain"
+	"outlink/internal/bus"
 )
 
 // Registrations are the public curve keys of readers, as operators look after them.
@@ -76,7 +77,7 @@ func (r Registrations) Register(ctx context.Context, name, public string, replac
 	if err := r.Check(name, public); err != nil {
 		return Registered{}, err
 	}
-	_, err := r.KV.Create(ctx, name, []byte(public))
+	err := bus.Create(ctx, r.KV, name, []byte(public))
 	if errors.Is(err, jetstream.ErrKeyExists) {
 		before, findErr := r.Find(ctx, name)
 		switch {

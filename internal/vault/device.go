@@ -67,12 +67,5 @@ func (v *Vault) StoreDeviceCode(ctx context.Context, key domain.Key, d commands.
 		return 0, fmt.Errorf("encode the device code of %s", key) // the error would quote it
 	}
 	revision, err := v.boxes.Update(ctx, deviceEntry(key), v.seal(dek, key, "device_code", 0, domain.NewSecret(string(plain))), after)
-	var api *jetstream.APIError
-	if errors.Is(err, jetstream.ErrKeyExists) || errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
-		return 0, commands.ErrOvertaken
-	}
-	if err != nil {
-		return 0, unavailable("keep the device code of "+key.String(), err)
-	}
-	return revision, nil
+	return revision, stored(ctx, "keep the device code of "+key.String(), err)
 }

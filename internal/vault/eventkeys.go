@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"outlink/domain"
+	"outlink/internal/bus"
 	"outlink/internal/eventlog"
 )
 
@@ -58,7 +59,7 @@ func (k *EventKeys) Create(ctx context.Context, head uint64) error {
 	if err != nil {
 		return err
 	}
-	if _, err := k.keys.Create(ctx, eventKeysEntry, value); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
+	if err := bus.Create(ctx, k.keys, eventKeysEntry, value); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
 		return unavailable("keep the key of events", err)
 	}
 	return nil
@@ -143,8 +144,7 @@ func (k *EventKeys) replace(ctx context.Context, all []eventKey, revision uint64
 		return err
 	}
 	_, err = k.keys.Update(ctx, eventKeysEntry, value, revision)
-	var api *jetstream.APIError
-	if errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+	if bus.IsStale(err) {
 		return domain.Errorf(domain.Conflict, "somebody else changed the keys of events at the same time; look at them, and try again")
 	}
 	return kept("keep the keys of events", err)

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"outlink/domain"
+	"outlink/internal/bus"
 )
 
 // keyed is the entry of a data key. A link's first client secret is beside the
@@ -43,7 +44,7 @@ func (v *Vault) storeFirst(ctx context.Context, key domain.Key, s domain.Secret)
 	if err != nil {
 		return err
 	}
-	_, err = v.keys.Create(ctx, keyEntry(key), keyed{wrapped, v.seal(dek, key, field, 1, s)}.value())
+	err = bus.Create(ctx, v.keys, keyEntry(key), keyed{wrapped, v.seal(dek, key, field, 1, s)}.value())
 	switch {
 	case errors.Is(err, jetstream.ErrKeyExists):
 		return v.addFirst(ctx, key, s)
@@ -155,7 +156,7 @@ func (v *Vault) changeKeyed(ctx context.Context, key domain.Key, change func(jet
 		if err == nil {
 			return nil
 		}
-		if !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
+		if !bus.Settle(ctx, err) && !bus.IsStale(err) {
 			return unavailable("keep the client secret of "+key.String(), err)
 		}
 	}

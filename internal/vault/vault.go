@@ -28,6 +28,7 @@ import (
 	"outlink/commands"
 	"outlink/domain"
 	"outlink/domain/grant"
+	"outlink/internal/bus"
 )
 
 // Wrapper is the key encryption key: a local file here, a KMS elsewhere.
@@ -88,7 +89,7 @@ func (v *Vault) openCurve(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := v.keys.Create(ctx, curveEntry, wrapped); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
+		if err := bus.Create(ctx, v.keys, curveEntry, wrapped); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
 			return err
 		}
 		entry, err = v.keys.Get(ctx, curveEntry)
@@ -224,7 +225,7 @@ func (v *Vault) createKey(ctx context.Context, key domain.Key) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err = v.keys.Create(ctx, keyEntry(key), wrapped); err == nil {
+	if err = bus.Create(ctx, v.keys, keyEntry(key), wrapped); err == nil {
 		return dek, nil
 	}
 	if errors.Is(err, jetstream.ErrKeyExists) { // somebody was faster
@@ -352,18 +353,23 @@ func (v *Vault) StoreCredential(ctx context.Context, key domain.Key, c commands.
 		return fmt.Errorf("encode the credential of %s: %w", key, err)
 	}
 	if after == 0 {
-		_, err = v.boxes.Create(ctx, keyEntry(key), value)
+		err = bus.Create(ctx, v.boxes, keyEntry(key), value)
 	} else {
 		_, err = v.boxes.Update(ctx, keyEntry(key), value, after)
 	}
-	var api *jetstream.APIError
-	if errors.Is(err, jetstream.ErrKeyExists) || errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+	return stored(ctx, "keep the credential of "+key.String(), err)
+}
+
+// stored says what became of a write that had to follow a revision:
+// commands.ErrOvertaken when another one did. Whoever looks then, sees that one.
+func stored(ctx context.Context, what string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case bus.Settle(ctx, err), errors.Is(err, jetstream.ErrKeyExists), bus.IsStale(err):
 		return commands.ErrOvertaken
 	}
-	if err != nil {
-		return unavailable("keep the credential of "+key.String(), err)
-	}
-	return nil
+	return unavailable(what, err)
 }
 
 // Credential returns a grant's newest credential and its revision, or zero.
