@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
@@ -24,6 +25,9 @@ type Restorer struct {
 	last   uint64            // of the log, when all that was sent is stored
 	ends   map[string]uint64 // of the subjects that were written
 }
+
+// stall is how long a server that is busy with what it was sent is waited for.
+const stall = time.Minute
 
 // Restorer begins behind what there is.
 func (f Feed) Restorer(ctx context.Context) (*Restorer, error) {
@@ -45,7 +49,7 @@ func (r *Restorer) Append(ctx context.Context, e domain.Record) (jetstream.PubAc
 	if err := r.feed.Guard.seal(ctx, m, after); err != nil {
 		return nil, err
 	}
-	ack, err := r.feed.JS.PublishMsgAsync(m, jetstream.WithMsgID(e.ID.String()), jetstream.WithExpectLastSequence(r.last))
+	ack, err := r.feed.JS.PublishMsgAsync(m, jetstream.WithMsgID(e.ID.String()), jetstream.WithExpectLastSequence(r.last), jetstream.WithStallWait(stall))
 	r.last++
 	r.ends[m.Subject] = r.last
 	return ack, err
