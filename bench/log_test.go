@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -79,6 +80,10 @@ type writer struct {
 
 const grantsPerLink = 20
 
+// inOrder is how grants are renewed that were issued evenly over time. Then the
+// one that is renewed is the next of its link to expire, each time.
+var inOrder = flag.Bool("in-order", false, "renew one grant after the other, instead of any of them")
+
 func (w *writer) fill(links, events int) {
 	r := rand.New(rand.NewPCG(1, 2))
 	ids := make([]uuid.UUID, links)
@@ -91,8 +96,11 @@ func (w *writer) fill(links, events int) {
 		}, At: w.at})
 	}
 	for n := links; n < events; n += 2 {
-		id := ids[r.IntN(links)]
-		subject := fmt.Sprintf("user%d", r.IntN(grantsPerLink))
+		whose, which := r.IntN(links), r.IntN(grantsPerLink)
+		if turn := n / 2; *inOrder {
+			whose, which = turn%links, turn/links%grantsPerLink
+		}
+		id, subject := ids[whose], fmt.Sprintf("user%d", which)
 		g := grant.ID(id, subject)
 		generation := w.versions[g]/2 + 1
 		attempt := uuid.Must(uuid.NewV7())
