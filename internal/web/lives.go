@@ -31,7 +31,7 @@ func (l lives) learn(ctx context.Context, read projections.Reader, rows []projec
 	lookups, ctx := errgroup.WithContext(ctx)
 	lookups.SetLimit(4)
 	for i, row := range rows {
-		if row.NextExpiry.IsZero() || l[row.Link].sequence == row.Sequence {
+		if known := l[row.Link]; row.NextExpiry.IsZero() || known.sequence == row.Sequence && known.expires.Equal(row.NextExpiry) {
 			continue
 		}
 		lookups.Go(func() error {
