@@ -46,15 +46,15 @@ func (s windows) Store(ctx context.Context, w notify.Window, revision uint64) er
 	} else {
 		_, err = s.kv.Update(ctx, windowKey(w.Topic), body, revision)
 	}
-	return overtaken(err)
+	return overtaken(ctx, err)
 }
 
 func (s windows) Drop(ctx context.Context, t notify.Topic, revision uint64) error {
-	return overtaken(s.kv.Purge(ctx, windowKey(t), jetstream.LastRevision(revision)))
+	return overtaken(ctx, s.kv.Purge(ctx, windowKey(t), jetstream.LastRevision(revision)))
 }
 
-func overtaken(err error) error {
-	if errors.Is(err, jetstream.ErrKeyExists) || bus.IsStale(err) {
+func overtaken(ctx context.Context, err error) error {
+	if bus.Settle(ctx, err) || errors.Is(err, jetstream.ErrKeyExists) || bus.IsStale(err) {
 		return commands.ErrOvertaken
 	}
 	return err
