@@ -4,12 +4,12 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"outlink/internal/bus"
 	"outlink/workers/pace"
 )
 
@@ -32,14 +32,14 @@ type pause struct {
 // newPauses makes gates that know the pauses of before, and share theirs while
 // run runs.
 func newPauses(ctx context.Context, js jetstream.JetStream, bucket string, log *slog.Logger) (*pauses, error) {
-	kv, err := js.KeyValue(ctx, bucket)
+	kv, err := bus.Bucket(ctx, js, bucket, log)
 	if err != nil {
-		return nil, fmt.Errorf("look up bucket %s: %w; run: outlink migrate", bucket, err)
+		return nil, err
 	}
 	p := &pauses{kv: kv, asked: make(chan pause, 64), log: log}
 	p.gates = &pace.Gates{Closed: p.closed}
-	if p.watch, err = kv.WatchAll(ctx); err != nil {
-		return nil, fmt.Errorf("watch bucket %s: %w", bucket, err)
+	if p.watch, err = bus.Watch(ctx, kv, log); err != nil {
+		return nil, err
 	}
 	for entry := range p.watch.Updates() {
 		if entry == nil { // all of before

@@ -1,8 +1,10 @@
 package node
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +53,55 @@ func TestPausesAreShared(t *testing.T) {
 	}
 	if !closed(open()) {
 		t.Error("a node that starts later asks")
+	}
+}
+
+// A node that comes up just when its server goes away waits for it, and does not end.
+func TestPausesWaitForTheServer(t *testing.T) {
+	dir := t.TempDir()
+	server, err := natsd.Start(dir, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := server.URL()
+	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, _ := jetstream.New(nc, jetstream.WithDefaultTimeout(200*time.Millisecond))
+	if err := bus.Declare(t.Context(), js, bus.DefaultNamespace, 1); err != nil {
+		t.Fatal(err)
+	}
+	server.Stop()
+	var log bytes.Buffer
+	made := make(chan error, 1)
+	go func() {
+		p, err := newPauses(t.Context(), js, bus.DefaultNamespace.Pauses(), slog.New(slog.NewTextHandler(&log, nil)))
+		if err == nil {
+			err = p.watch.Stop()
+		}
+		made <- err
+	}()
+	select {
+	case err := <-made:
+		t.Fatal("it did not wait: ", err)
+	case <-time.After(time.Second): // long enough to have asked in vain
+	}
+	if server, err = natsd.Start(dir, strings.TrimPrefix(url, "nats://")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Stop)
+	select {
+	case err := <-made:
+		if err != nil || !strings.Contains(log.String(), "NATS does not answer") {
+			t.Errorf("%v; it said: %s", err, &log)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it does not come back")
+	}
+	if _, err := newPauses(t.Context(), js, "no-such-bucket", slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "outlink migrate") {
+		t.Errorf("a bucket that does not exist: %v", err)
 	}
 }
 

@@ -59,9 +59,9 @@ func (n *Node) runWake(ctx context.Context) error {
 }
 
 func (n *Node) notices(ctx context.Context) (*notify.Worker, error) {
-	kv, err := n.js.KeyValue(ctx, n.Namespace.Windows())
+	kv, err := bus.Bucket(ctx, n.js, n.Namespace.Windows(), n.Log)
 	if err != nil {
-		return nil, fmt.Errorf("look up bucket %s: %w; run: outlink migrate", n.Namespace.Windows(), err)
+		return nil, err
 	}
 	return &notify.Worker{
 		Links: n.Commands.Links, Grants: n.Commands.Grants, Publish: n.publishNotice, Now: n.Commands.Now, Windows: windows{kv}, Since: n.since,
@@ -203,8 +203,13 @@ func (n *Node) runRefresh(ctx context.Context) error {
 		Later: n.Schedules().Set, Node: n.Name, Boot: n.boot, Log: n.Log,
 	}
 	devices := &authorize.Devices{Commands: n.Commands, Endpoint: n.oauth, Later: n.Schedules().Set, Node: n.Name, Log: n.Log}
-	if err := w.Replay(ctx); err != nil {
-		return err
+	for err := w.Replay(ctx); err != nil; err = w.Replay(ctx) { // before any other work, for which the log has to be there too
+		n.Log.Warn("answers wait in the journal", "error", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
 	}
 	var others sync.WaitGroup // they may have requests in flight too when the node is told to stop
 	others.Go(func() { n.recover(ctx, w) })
