@@ -53,6 +53,9 @@ func TestRebuildAmongForeignMessages(t *testing.T) {
 	}
 	for i, p := range projections.All() {
 		g := built[i]
+		if g.State != projections.StateActive || g.Sequence != 6 {
+			t.Errorf("%s was rebuilt; it is said to be %s at %d", p.Name, g.State, g.Sequence)
+		}
 		differs, shards, err := k.Verify(t.Context(), p, g.Generation, func(d projections.Difference) { t.Errorf("%+v", d) })
 		rows := 0
 		for _, s := range shards {

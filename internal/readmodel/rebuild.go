@@ -135,13 +135,26 @@ func (k Keeper) rebuild(ctx context.Context, feed projections.Feed, r Request, p
 	if err := (projections.Build{Projection: r.Projection, Feed: feed, Store: k.Store, Progress: progress}).Run(ctx, g); err != nil {
 		return g, fmt.Errorf("fill generation %d of %s: %w; run the same again to go on", g.Generation, g.Projection, err)
 	}
-	if r.Past {
-		return g, nil
+	if !r.Past {
+		if err := k.present(ctx, feed, r.Projection, g); err != nil {
+			return g, err
+		}
+		if err := k.Store.Switch(ctx, g.Projection, g.Generation); err != nil {
+			return g, err
+		}
 	}
-	if err := k.present(ctx, feed, r.Projection, g); err != nil {
-		return g, err
+	return k.now(ctx, g)
+}
+
+// now is a generation as the store has it.
+func (k Keeper) now(ctx context.Context, g projections.Generation) (projections.Generation, error) {
+	all, err := k.Store.Generations(ctx)
+	for _, found := range all {
+		if found.Projection == g.Projection && found.Generation == g.Generation {
+			g = found
+		}
 	}
-	return g, k.Store.Switch(ctx, g.Projection, g.Generation)
+	return g, err
 }
 
 // begin is the generation to be filled: a new one, or one whose filling was
