@@ -15,20 +15,22 @@ import (
 // same place, as the engines of one store do: reading, authenticating and decoding
 // an event costs more than folding it. Who is elsewhere reads for itself until it is near.
 type Shared struct {
-	feed     Feed
-	patience time.Duration // how long one follower may hold up others with one batch
+	feed Feed
 
 	mu      sync.Mutex
 	reading *reading // the present one
 }
 
 // Share returns a feed for several followers.
-func Share(f Feed) *Shared { return &Shared{feed: f, patience: 2 * time.Second} }
+func Share(f Feed) *Shared { return &Shared{feed: f} }
 
 const (
 	// window is how many events are kept for who is behind, and how far the slowest
 	// follower may be behind the fastest: some sixteen megabytes.
 	window = 8000
+
+	// patience is how long one follower may hold up others with one batch.
+	patience = 2 * time.Second
 
 	// batchEvents and batchBytes are what a follower gets at once, at most.
 	batchEvents = 2000
@@ -151,8 +153,8 @@ func (s *Shared) keep(ctx context.Context, r *reading, batch []domain.Record) er
 	batch = decoded(batch) // once for all
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for !r.hasRoom(s.patience) {
-		if err := s.wait(ctx, r, time.After(s.patience)); err != nil {
+	for !r.hasRoom() {
+		if err := s.wait(ctx, r, time.After(patience)); err != nil {
 			return err
 		}
 	}
@@ -176,7 +178,7 @@ func (r *reading) append(batch []domain.Record) {
 
 // hasRoom reports whether no follower is too far behind. Who has held up others
 // for too long is left behind.
-func (r *reading) hasRoom(patience time.Duration) bool {
+func (r *reading) hasRoom() bool {
 	room := true
 	for f := range r.followers {
 		switch {

@@ -3,6 +3,7 @@ package projections_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -63,7 +64,7 @@ func (r *reader) follow(t *testing.T, f projections.Feed) {
 		}
 		for _, e := range batch {
 			if e.Sequence > r.at+1 {
-				t.Fatalf("event %d follows %d", e.Sequence, r.at)
+				return fmt.Errorf("event %d follows %d", e.Sequence, r.at)
 			}
 			r.at = max(r.at, e.Sequence)
 		}

@@ -38,14 +38,24 @@ func TestMeters(t *testing.T) {
 	}
 }
 
-// Whoever interrupts a rebuild of a past state is told the place, not the time.
+// Whoever interrupts a rebuild of a past state is told the place, not the time,
+// and of what is ready no more is said.
 func TestResumption(t *testing.T) {
-	past := []readmodel.Request{{Projection: projections.Links, Past: true, Until: 7, Label: "new year"}}
-	if got := resumption(past); !strings.HasPrefix(got, `outlink projection rebuild links --until 7 --label "new year";`) {
-		t.Error(got)
-	}
-	both := []readmodel.Request{{Projection: projections.Activity}, {Projection: projections.Links}}
-	if got := resumption(both); !strings.HasPrefix(got, "outlink projection rebuild activity links;") {
-		t.Error(got)
+	links, activity := readmodel.Request{Projection: projections.Links}, readmodel.Request{Projection: projections.Activity}
+	past := links
+	past.Past, past.Until, past.Label = true, 7, "new year"
+	verifying := projections.Generation{State: projections.StateBuilding, Finished: true}
+	for _, tt := range []struct {
+		requests []readmodel.Request
+		built    []projections.Generation
+		want     string
+	}{
+		{[]readmodel.Request{past}, []projections.Generation{{}}, `links --until 7 --label "new year"`},
+		{[]readmodel.Request{activity, links}, []projections.Generation{{}, verifying}, "activity links"},
+		{[]readmodel.Request{activity, links}, []projections.Generation{{State: projections.StateActive}, verifying}, "links"},
+	} {
+		if got := resumption(tt.requests, tt.built); !strings.HasPrefix(got, "outlink projection rebuild "+tt.want+";") {
+			t.Errorf("got %s\nwant %s", got, tt.want)
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"outlink/internal/eventlog"
 	"outlink/internal/readmodel"
+	"outlink/projections"
 )
 
 func (a *app) projectionRebuild() *cobra.Command {
@@ -33,9 +34,13 @@ func (a *app) projectionRebuild() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		plan := k.Scope
+		if dry {
+			plan = k.Plan // reads for a while to make its estimate
+		}
 		plans := make([]readmodel.Plan, len(requests))
 		for i, r := range requests {
-			if plans[i], err = k.Plan(ctx, r); err != nil {
+			if plans[i], err = plan(ctx, r); err != nil {
 				return err
 			}
 		}
@@ -85,26 +90,35 @@ func (a *app) rebuild(ctx context.Context, k readmodel.Keeper, requests []readmo
 	report, done := a.watching(plans)
 	built, err := k.Rebuild(ctx, requests, report)
 	done(err)
+	var rows [][]string
+	for i, g := range built {
+		if rebuilt(requests[i], g) {
+			fmt.Fprintf(a.err, "generation %d of %s is ready after %s\n", g.Generation, g.Projection, time.Since(began).Round(10*time.Millisecond))
+			rows = append(rows, []string{g.Projection, fmt.Sprint(g.Generation), g.Label})
+		}
+	}
 	if err != nil && ctx.Err() != nil {
-		fmt.Fprintf(a.err, "outlink: nothing is lost; to go on: %s\n", resumption(requests))
+		fmt.Fprintf(a.err, "outlink: nothing is lost; to go on: %s\n", resumption(requests, built))
 		return ctx.Err()
 	}
 	if err != nil {
 		return err
 	}
-	var rows [][]string
-	for _, g := range built {
-		fmt.Fprintf(a.err, "generation %d of %s is ready after %s\n", g.Generation, g.Projection, time.Since(began).Round(10*time.Millisecond))
-		rows = append(rows, []string{g.Projection, fmt.Sprint(g.Generation), g.Label})
-	}
 	return a.print(built, []string{"projection", "generation", "label"}, rows)
 }
 
-// resumption is the command line that goes on with a rebuild.
-func resumption(requests []readmodel.Request) string {
+// rebuilt reports whether a generation is what was asked for.
+func rebuilt(r readmodel.Request, g projections.Generation) bool {
+	return g.State == projections.StateActive || r.Past && g.Loaded()
+}
+
+// resumption is the command line that goes on with what is not ready.
+func resumption(requests []readmodel.Request, built []projections.Generation) string {
 	line := "outlink projection rebuild"
-	for _, r := range requests {
-		line += " " + r.Projection.Name
+	for i, r := range requests {
+		if !rebuilt(r, built[i]) {
+			line += " " + r.Projection.Name
+		}
 	}
 	if r := requests[0]; r.Past { // by its sequence: a time might be another place by then
 		line += fmt.Sprintf(" --until %d --label %q", r.Until, r.Label)

@@ -43,7 +43,7 @@ const sample = 500 * time.Millisecond
 
 // Plan looks at what a rebuild has to do, and does none of it.
 func (k Keeper) Plan(ctx context.Context, r Request) (Plan, error) {
-	p, err := k.scope(ctx, r)
+	p, err := k.Scope(ctx, r)
 	if err != nil {
 		return p, err
 	}
@@ -54,8 +54,8 @@ func (k Keeper) Plan(ctx context.Context, r Request) (Plan, error) {
 	return p, err
 }
 
-// scope is a plan without its estimate, which takes a while to find.
-func (k Keeper) scope(ctx context.Context, r Request) (Plan, error) {
+// Scope is a plan without its estimate, which takes a while to find.
+func (k Keeper) Scope(ctx context.Context, r Request) (Plan, error) {
 	state, err := k.Feed.State(ctx)
 	if err != nil {
 		return Plan{}, err
@@ -160,7 +160,7 @@ func (k Keeper) now(ctx context.Context, g projections.Generation) (projections.
 // begin is the generation to be filled: a new one, or one whose filling was
 // interrupted.
 func (k Keeper) begin(ctx context.Context, r Request) (projections.Generation, error) {
-	plan, err := k.scope(ctx, r)
+	plan, err := k.Scope(ctx, r)
 	if err != nil {
 		return projections.Generation{}, err
 	}
