@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"hash"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -28,15 +29,22 @@ var covered = [...]string{
 	headerCausation, headerTraceparent, headerVersion, headerHash, headerState, headerStateVersion, headerAfter, headerMACKey,
 }
 
-// buffers hold messages as they are authenticated: each event that is read is.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
+// codec is what making a code takes: each event that is read is authenticated.
+type codec struct {
+	message []byte
+	secret  string
+	sum     hash.Hash // under the secret
+}
+
+var codecs = sync.Pool{New: func() any { return new(codec) }}
 
 // mac is the HMAC-SHA-256 (RFC 2104) of a message: over every member with its
 // length, so that no two messages read the same.
 func (k Key) mac(subject string, h nats.Header, body []byte) string {
 	const purpose = "outlink event v1"
-	buffer, _ := buffers.Get().(*[]byte)
-	b := (*buffer)[:0]
+	c, _ := codecs.Get().(*codec)
+	defer codecs.Put(c)
+	b := c.message[:0]
 	add := func(member string) {
 		b = binary.BigEndian.AppendUint64(b, uint64(len(member)))
 		b = append(b, member...)
@@ -48,11 +56,19 @@ func (k Key) mac(subject string, h nats.Header, body []byte) string {
 	}
 	b = binary.BigEndian.AppendUint64(b, uint64(len(body)))
 	b = append(b, body...)
-	sum := hmac.New(sha256.New, []byte(k.Secret.Reveal()))
-	sum.Write(b)
-	*buffer = b
-	buffers.Put(buffer)
-	return base64.RawStdEncoding.EncodeToString(sum.Sum(nil))
+	c.message = b
+	return base64.RawStdEncoding.EncodeToString(c.under(k.Secret.Reveal()))
+}
+
+// under is the code of the codec's message.
+func (c *codec) under(secret string) []byte {
+	if c.sum == nil || c.secret != secret {
+		c.sum, c.secret = hmac.New(sha256.New, []byte(secret)), secret
+	}
+	c.sum.Reset()
+	c.sum.Write(c.message)
+	var code [sha256.Size]byte
+	return c.sum.Sum(code[:0])
 }
 
 // seal authenticates a message that is to come right after the given one on its
