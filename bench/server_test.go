@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"outlink/internal/memory"
 )
 
 // serves names the directory of a NATS server that this process is to be.
@@ -22,6 +24,7 @@ const serves = "OUTLINK_BENCH_NATS"
 func TestMain(m *testing.M) {
 	dir := os.Getenv(serves)
 	if dir == "" {
+		memory.Use(os.Getenv) // as the program does
 		os.Exit(m.Run())
 	}
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: dir, NoLog: true, NoSigs: true})

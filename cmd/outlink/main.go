@@ -4,8 +4,11 @@ package main
 import (
 	"context"
 	"os"
+
+	"outlink/internal/memory"
 )
 
 func main() {
+	memory.Use(os.Getenv)
 	os.Exit(run(context.Background(), os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr))
 }
