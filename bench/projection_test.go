@@ -267,6 +267,7 @@ func live(b *testing.B, feed projections.Feed, last uint64, s store) {
 func BenchmarkRebuild(b *testing.B) {
 	h := newHistory(b, *someLinks, *someEvents)
 	var rebuilt, verified, raw time.Duration
+	var cpu work
 	var most uint64
 	for b.Loop() {
 		url := database.New(b)
@@ -275,9 +276,11 @@ func BenchmarkRebuild(b *testing.B) {
 		live(b, h.feed, h.last, s)
 		runtime.GC()
 		peak := watchMemory()
-		began := time.Now()
+		began, before := time.Now(), worked(b)
 		built := rebuild(b, h, s)
 		rebuilt += time.Since(began)
+		spent := worked(b).since(before)
+		cpu.client, cpu.server = cpu.client+spent.client, cpu.server+spent.server
 		began = time.Now()
 		for i, p := range projections.All() {
 			if differs, _, err := k.Verify(b.Context(), p, built[i].Generation, func(projections.Difference) {}); err != nil || differs > 0 {
@@ -289,6 +292,7 @@ func BenchmarkRebuild(b *testing.B) {
 		raw += rawCopy(b, url)
 	}
 	b.ReportMetric(float64(most)/(1<<20), "MiB")
+	cpu.report(b, h.events*b.N)
 	perSecond(b, "events/s", h.events*b.N, rebuilt)
 	perSecond(b, "verified-events/s", h.events*b.N, verified)
 	perSecond(b, "raw-events/s", h.events*b.N, raw)
@@ -346,7 +350,7 @@ func rawCopy(b *testing.B, url string) time.Duration {
 	}
 	defer func() { _ = conn.Close(b.Context()) }()
 	took := time.Duration(0)
-	for _, table := range []string{"links", "grants", "activity"} {
+	for _, table := range []string{"links", "link_expiries", "grants", "activity"} {
 		rows, err := conn.Query(b.Context(), fmt.Sprintf(`SELECT * FROM %s_g2`, table))
 		if err != nil {
 			b.Fatal(err)
@@ -441,7 +445,7 @@ func fillLinks(b *testing.B, s store, links int) {
 			if r.IntN(50) == 0 {
 				row.State.Trouble = link.ClientRejected
 			}
-			batch.Links = append(batch.Links, row)
+			batch.Links, batch.Expiries = append(batch.Links, row), append(batch.Expiries, row.Expiry())
 		}
 		if err := s.Load(b.Context(), batch, false); err != nil {
 			b.Fatal(err)

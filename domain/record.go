@@ -47,15 +47,20 @@ func (r Record) OfGrant() bool { return r.Grant != uuid.Nil }
 type Kinds[E any] struct {
 	aggregate string
 	kind      func(E) string
-	decoders  map[string]func([]byte) (E, error) // by full type name
+	decoders  map[string]decoder[E] // by full type name
 }
+
+// Unmarshal is [json.Unmarshal], or what does the same.
+type Unmarshal func(b []byte, v any) error
+
+type decoder[E any] = func(Unmarshal, []byte) (E, error)
 
 // NewKinds declares the events of an aggregate, each by [As]. Kind names are
 // written once, on the event type, from where the function kind takes them.
-func NewKinds[E any](aggregate string, kind func(E) string, events ...func([]byte) (E, error)) Kinds[E] {
-	k := Kinds[E]{aggregate: aggregate, kind: kind, decoders: map[string]func([]byte) (E, error){}}
+func NewKinds[E any](aggregate string, kind func(E) string, events ...decoder[E]) Kinds[E] {
+	k := Kinds[E]{aggregate: aggregate, kind: kind, decoders: map[string]decoder[E]{}}
 	for _, decode := range events {
-		zero, err := decode([]byte("{}"))
+		zero, err := decode(json.Unmarshal, []byte("{}"))
 		if err != nil {
 			panic(fmt.Sprintf("declare an event of %s: %v", aggregate, err)) // a mistake in the declaration, seen at start
 		}
@@ -66,9 +71,9 @@ func NewKinds[E any](aggregate string, kind func(E) string, events ...func([]byt
 
 // As declares one event type for [NewKinds]. Unknown members are ignored, so
 // that an older reader understands a newer event.
-func As[T, E any](b []byte) (E, error) {
+func As[T, E any](unmarshal Unmarshal, b []byte) (E, error) {
 	var v T
-	if err := json.Unmarshal(b, &v); err != nil {
+	if err := unmarshal(b, &v); err != nil {
 		var none E
 		return none, err
 	}
@@ -89,12 +94,17 @@ func (k Kinds[E]) Types() []string {
 // Decode reads an event of the log. An unknown type is an error: a projection
 // that skipped it would be silently wrong.
 func (k Kinds[E]) Decode(typ string, data []byte) (E, error) {
+	return k.DecodeBy(json.Unmarshal, typ, data)
+}
+
+// DecodeBy is Decode for who decodes very many.
+func (k Kinds[E]) DecodeBy(unmarshal Unmarshal, typ string, data []byte) (E, error) {
 	decode, ok := k.decoders[typ]
 	if !ok {
 		var none E
 		return none, Undecodable(fmt.Errorf("unknown event type %q of aggregate %s: this node is older than the one that wrote it", typ, k.aggregate))
 	}
-	e, err := decode(data)
+	e, err := decode(unmarshal, data)
 	if err != nil {
 		return e, Undecodable(fmt.Errorf("decode %s: %w", typ, err))
 	}

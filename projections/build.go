@@ -263,6 +263,12 @@ func (b Batch) parts(size int) func(yield func(Batch) bool) {
 				return
 			}
 		}
+		for rows := range slices.Chunk(b.Expiries, size) {
+			part := empty
+			if part.Expiries = rows; !yield(part) {
+				return
+			}
+		}
 		for rows := range slices.Chunk(b.Grants, size) {
 			part := empty
 			if part.Grants = rows; !yield(part) {

@@ -13,22 +13,48 @@ import (
 // LinkColumns are what a links table holds beside the document of a row, to find
 // and order rows by: all of it follows from the row. Times are of microseconds.
 type LinkColumns struct {
+	Link      uuid.UUID   `json:"link_id"`
+	Sequence  uint64      `json:"sequence"`
+	Changed   uint64      `json:"changed"`
+	Status    link.Status `json:"status"` // empty while only events of its grants are known
+	Provider  string      `json:"provider"`
+	Health    Health      `json:"health"`
+	Name      []byte      `json:"name_lower"`
+	UpdatedAt time.Time   `json:"updated_at"`
+}
+
+// LinkExpiry is a row of a table of its own, beside each link's: a renewed token
+// mostly moves the next expiry of its link and nothing else of it, and so writes
+// this small row and leaves the link's, with its document and its indexes, alone.
+// What else is in it is what links are filtered by, as the link's row has it.
+type LinkExpiry struct {
 	Link       uuid.UUID   `json:"link_id"`
-	Sequence   uint64      `json:"sequence"`
-	Changed    uint64      `json:"changed"`
-	Status     link.Status `json:"status"` // empty while only events of its grants are known
+	Status     link.Status `json:"status"`
 	Provider   string      `json:"provider"`
 	Health     Health      `json:"health"`
-	NextExpiry time.Time   `json:"next_expiry,omitzero"`
 	Name       []byte      `json:"name_lower"`
-	UpdatedAt  time.Time   `json:"updated_at"`
+	NextExpiry time.Time   `json:"next_expiry,omitzero"`
+}
+
+// Expiry is the row's.
+func (r LinkRow) Expiry() LinkExpiry {
+	return LinkExpiry{
+		Link: r.Link, Status: r.State.Status(), Provider: r.State.Provider, Health: r.Grants.Health(),
+		Name: NameKey(r.State.Name), NextExpiry: column(r.NextExpiry),
+	}
+}
+
+// Document is the row as its document has it.
+func (r LinkRow) Document() LinkRow {
+	r.NextExpiry = time.Time{} // see LinkExpiry
+	return r
 }
 
 // Columns are the row's.
 func (r LinkRow) Columns() LinkColumns {
 	return LinkColumns{
 		Link: r.Link, Sequence: r.Sequence, Changed: r.Changed, Status: r.State.Status(), Provider: r.State.Provider,
-		Health: r.Grants.Health(), NextExpiry: column(r.NextExpiry), Name: NameKey(r.State.Name), UpdatedAt: column(r.UpdatedAt),
+		Health: r.Grants.Health(), Name: NameKey(r.State.Name), UpdatedAt: column(r.UpdatedAt),
 	}
 }
 

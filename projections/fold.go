@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/go-json-experiment/json"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 	"github.com/google/uuid"
 
 	"outlink/domain"
@@ -145,7 +147,7 @@ func linkEvent(r domain.Record) (link.Event, error) {
 	if e, ok := r.Decoded.(link.Event); ok {
 		return e, nil
 	}
-	return link.Kinds.Decode(r.Type, r.Data)
+	return decodeBy(link.Kinds, r)
 }
 
 func grantEvent(r domain.Record) (grant.Event, error) {
@@ -155,8 +157,23 @@ func grantEvent(r domain.Record) (grant.Event, error) {
 	if e, ok := r.Decoded.(grant.Event); ok {
 		return e, nil
 	}
-	return grant.Kinds.Decode(r.Type, r.Data)
+	return decodeBy(grant.Kinds, r)
 }
+
+// decodeBy decodes by the second version of encoding/json, in the ways of the first
+// one: a projector spent an eighth of its time here, and this takes half of that.
+// The first version has the last word, and the words of a refusal.
+func decodeBy[E any](kinds domain.Kinds[E], r domain.Record) (E, error) {
+	e, err := kinds.DecodeBy(unmarshal, r.Type, r.Data)
+	if err != nil {
+		return kinds.Decode(r.Type, r.Data)
+	}
+	return e, nil
+}
+
+var inOldWays = jsonv1.DefaultOptionsV1()
+
+func unmarshal(b []byte, v any) error { return json.Unmarshal(b, v, inOldWays) }
 
 // decode decodes the event of a record.
 func decode(r domain.Record) (any, error) {

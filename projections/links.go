@@ -125,15 +125,19 @@ func (f *linksFold) finish(ctx context.Context, s Rows, b *Batch) error {
 	if err := f.expiries(ctx, s, b.Generation, b.From); err != nil {
 		return err
 	}
-	b.Grants, b.Links = make([]GrantRow, 0, len(f.grants)), make([]LinkRow, 0, len(f.links)) // large rows, that growing would move
+	b.Grants = make([]GrantRow, 0, len(f.grants)) // large rows, that growing would move
 	for _, row := range f.grants {
 		if row.now.Sequence > b.From {
 			b.Grants = append(b.Grants, row.now)
 		}
 	}
 	for _, row := range f.links {
-		if row.now.Sequence > b.From || !row.now.NextExpiry.Equal(row.was().NextExpiry) {
+		changed := row.now.Sequence > b.From
+		if changed {
 			b.Links = append(b.Links, row.now)
+		}
+		if changed || !row.now.NextExpiry.Equal(row.was().NextExpiry) {
+			b.Expiries = append(b.Expiries, row.now.Expiry())
 		}
 	}
 	b.Counts = f.countChanges(b.From)
@@ -141,8 +145,8 @@ func (f *linksFold) finish(ctx context.Context, s Rows, b *Batch) error {
 }
 
 // expiries gives the links whose grants changed after a sequence their next
-// expiry. A row has it without an event of its own: mostly the grant that was
-// renewed was not the next, and then the row stays as it is.
+// expiry. A row has it without an event of its own, and where the grant that was
+// renewed was not the next, it stays.
 func (f *linksFold) expiries(ctx context.Context, s Rows, generation int, from uint64) error {
 	touched := map[uuid.UUID][]uuid.UUID{} // link to its grants that end at another time
 	for id, row := range f.grants {

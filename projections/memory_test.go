@@ -55,6 +55,11 @@ func (m *memory) Apply(_ context.Context, b projections.Batch) error {
 	for _, row := range b.Links {
 		m.links[row.Link] = row
 	}
+	for _, e := range b.Expiries {
+		row := m.links[e.Link]
+		row.NextExpiry = e.NextExpiry
+		m.links[e.Link] = row
+	}
 	for _, row := range b.Grants {
 		m.grants[row.Grant] = row
 	}

@@ -27,6 +27,12 @@ func (m *remembered) stored(b Batch) {
 	for _, row := range b.Links {
 		m.links.put(row.Link, row)
 	}
+	for _, e := range b.Expiries {
+		if row, ok := m.links.get(e.Link); ok {
+			row.NextExpiry = e.NextExpiry
+			m.links.put(e.Link, row)
+		}
+	}
 	for _, row := range b.Grants {
 		m.grants.put(row.Grant, row)
 	}

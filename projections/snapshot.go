@@ -15,9 +15,17 @@ type Stored[Row, Columns any] struct {
 
 // What the tables hold.
 type (
-	StoredLink  = Stored[LinkRow, LinkColumns]
+	StoredLink struct {
+		Stored[LinkRow, LinkColumns]
+		Expiry LinkExpiry `json:"expiry"`
+	}
 	StoredGrant = Stored[GrantRow, GrantColumns]
 )
+
+// AsStored is the row as a store is to have it.
+func (r LinkRow) AsStored() StoredLink {
+	return StoredLink{Stored[LinkRow, LinkColumns]{r, r.Columns()}, r.Expiry()}
+}
 
 // Snapshots shows all rows as they are at one moment.
 type Snapshots interface {

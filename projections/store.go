@@ -24,8 +24,9 @@ type Batch struct {
 	Projection string
 	Generation int
 	From, To   uint64
-	Links      []LinkRow
-	Counts     []LinkCount // by how many each count changes
+	Links      []LinkRow    // all but their expiries
+	Expiries   []LinkExpiry // of these links, and of those that are the same otherwise
+	Counts     []LinkCount  // by how many each count changes
 	Grants     []GrantRow
 	Activity   []domain.Record
 }

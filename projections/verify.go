@@ -117,7 +117,7 @@ func (c *comparison) linksAndGrants(ctx context.Context, rows Scanner, g Generat
 		counts.add(s.Row, +1)
 		if ShardOf(s.Row.Link, g.Passes) == g.Passed {
 			row, known := f.links.take(s.Row.Link)
-			c.compare(s.Row.Link, s, StoredLink{Row: row, Columns: row.Columns()}, known)
+			c.compare(s.Row.Link, s, row.AsStored(), known)
 		}
 		return nil
 	})

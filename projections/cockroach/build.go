@@ -94,7 +94,8 @@ type copying struct {
 }
 
 var (
-	linkNames     = []string{"link_id", "sequence", "changed", "status", "provider", "health", "next_expiry", "name_lower", "updated_at", "doc"}
+	linkNames     = []string{"link_id", "sequence", "changed", "status", "provider", "health", "name_lower", "updated_at", "doc"}
+	expiryNames   = []string{"link_id", "status", "provider", "health", "name_lower", "next_expiry"}
 	grantNames    = []string{"grant_id", "link_id", "sequence", "status", "subject", "due_at", "expires_at", "kept_until", "updated_at", "doc"}
 	activityNames = []string{"link_id", "sequence", "grant_id", "type", "at", "nanos", "id", "version", "actor", "correlation", "causation", "traceparent", "hash", "data"}
 )
@@ -108,8 +109,9 @@ func copied(b projections.Batch) ([]copying, error) {
 		make  func() (statement, error)
 		rows  int
 	}{
-		{"links_gN", linkNames, func() (statement, error) { return put("", b.Links, linkColumns, jsonb) }, len(b.Links)},
-		{"grants_gN", grantNames, func() (statement, error) { return put("", b.Grants, grantColumns, asIs) }, len(b.Grants)},
+		{"links_gN", linkNames, func() (statement, error) { return putLinkRows("", b.Links) }, len(b.Links)},
+		{"link_expiries_gN", expiryNames, func() (statement, error) { return expiries(b.Expiries), nil }, len(b.Expiries)},
+		{"grants_gN", grantNames, func() (statement, error) { return putGrantRows("", b.Grants) }, len(b.Grants)},
 		{"activity_gN", activityNames, func() (statement, error) { return events(b.Activity), nil }, len(b.Activity)},
 	} {
 		if t.rows == 0 {

@@ -40,7 +40,7 @@ var (
 // TestDialect reads every SQL file and every Go string of the store.
 func TestDialect(t *testing.T) {
 	files, _ := filepath.Glob("schema/*.sql")
-	if len(files) != 9 {
+	if len(files) != 11 {
 		t.Errorf("%d schema files", len(files))
 	}
 	for _, file := range files {

@@ -55,6 +55,9 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err := m.obsolete(ctx); err != nil {
 		return err
 	}
+	if err := m.later(ctx); err != nil {
+		return err
+	}
 	for _, p := range projections.All() {
 		if err := m.create(ctx, p.Name, projections.FirstGeneration); err != nil {
 			return fmt.Errorf("create projection %s: %w", p.Name, err)
@@ -110,9 +113,34 @@ func (m *migration) release(ctx context.Context) {
 	_, _ = m.exec(ctx, dropLease, m.owner)
 }
 
-// fixed runs the schema files that have not run yet.
+// fixed runs the schema files that are no generation's.
 func (m *migration) fixed(ctx context.Context) error {
-	files, err := fs.Glob(schema, tables.FixedFiles)
+	return m.once(ctx, tables.FixedFiles, func(file string) error {
+		return m.run(ctx, file, projections.FirstGeneration, everything)
+	})
+}
+
+// later runs the schema files of generations that an older version made.
+func (m *migration) later(ctx context.Context) error {
+	return m.once(ctx, tables.LaterFiles, func(file string) error {
+		generations, err := tables.GenerationsOfLinks(ctx, m.query)
+		if err != nil {
+			return err
+		}
+		for _, generation := range generations {
+			for _, file := range []string{tables.GenerationFile(projections.Links.Name), file} {
+				if err := m.run(ctx, file, generation, everything); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// once runs those of the schema files that have not been run yet.
+func (m *migration) once(ctx context.Context, pattern string, run func(file string) error) error {
+	files, err := fs.Glob(schema, pattern)
 	if err != nil {
 		return err
 	}
@@ -125,7 +153,7 @@ func (m *migration) fixed(ctx context.Context) error {
 		if done {
 			continue
 		}
-		if err := m.run(ctx, file, projections.FirstGeneration, everything); err != nil {
+		if err := run(file); err != nil {
 			return err
 		}
 		_, err = m.exec(ctx, `INSERT INTO schema_migrations (file, applied_at) VALUES ($1, now()) ON CONFLICT (file) DO NOTHING`, file)

@@ -44,6 +44,10 @@ func Open(ctx context.Context, url string) (*Store, error) {
 		return nil, fmt.Errorf("parse the database URL: %w", err)
 	}
 	config.MaxConnLifetime, config.MaxConnLifetimeJitter, config.MaxConnIdleTime = maxConnLifetime, maxConnJitter, maxConnIdleTime
+	config.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
+		reserve(c.TypeMap())
+		return nil
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
@@ -109,17 +113,17 @@ func query(ctx context.Context, db interface {
 
 // LinkRows returns those of the links that have a row.
 func (s *Store) LinkRows(ctx context.Context, generation int, links []uuid.UUID) ([]projections.LinkRow, error) {
-	return byID[projections.LinkRow](ctx, s, tables.In(generation, `SELECT doc FROM links_gN WHERE link_id = ANY($1)`), links)
+	return byID(ctx, s, tables.LinkDocs, tables.In(generation, tables.LinkQuestion+`link_id = ANY($1)`), links)
 }
 
 // GrantRows returns those of the grants that have a row.
 func (s *Store) GrantRows(ctx context.Context, generation int, grants []uuid.UUID) ([]projections.GrantRow, error) {
-	return byID[projections.GrantRow](ctx, s, tables.In(generation, `SELECT doc FROM grants_gN WHERE grant_id = ANY($1)`), grants)
+	return byID(ctx, s, tables.Docs[projections.GrantRow], tables.In(generation, `SELECT doc FROM grants_gN WHERE grant_id = ANY($1)`), grants)
 }
 
-func byID[Row any](ctx context.Context, s *Store, sql string, ids []uuid.UUID) ([]Row, error) {
+func byID[Row any](ctx context.Context, s *Store, docs tables.Answers[Row], sql string, ids []uuid.UUID) ([]Row, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	return tables.Docs[Row](ctx, s.query, sql, ids)
+	return docs(ctx, s.query, sql, ids)
 }

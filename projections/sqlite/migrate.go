@@ -29,6 +29,9 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err := obsolete(ctx, tx); err != nil {
 		return err
 	}
+	if err := later(ctx, tx); err != nil {
+		return err
+	}
 	for _, p := range projections.All() {
 		if err := create(ctx, tx, p.Name, projections.FirstGeneration); err != nil {
 			return fmt.Errorf("create projection %s: %w", p.Name, err)
@@ -43,13 +46,45 @@ func (s *Store) Migrate(ctx context.Context) error {
 	return nil
 }
 
-// fixed runs the schema files that have not run yet.
+// fixed runs the schema files that are no generation's.
 func fixed(ctx context.Context, tx *sql.Tx) error {
 	const journal = `CREATE TABLE IF NOT EXISTS schema_migrations (file TEXT NOT NULL PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT`
 	if _, err := tx.ExecContext(ctx, journal); err != nil {
 		return fmt.Errorf("create schema_migrations: %w", err)
 	}
-	files, err := fs.Glob(schema, tables.FixedFiles)
+	return once(ctx, tx, tables.FixedFiles, func(file string) error {
+		return run(ctx, tx, file, projections.FirstGeneration, everything)
+	})
+}
+
+// later runs the schema files of generations that an older version made.
+func later(ctx context.Context, tx *sql.Tx) error {
+	return once(ctx, tx, tables.LaterFiles, func(file string) error {
+		generations, err := tables.GenerationsOfLinks(ctx, queryIn(tx))
+		if err != nil {
+			return err
+		}
+		for _, generation := range generations {
+			for _, file := range []string{tables.GenerationFile(projections.Links.Name), file} {
+				if err := run(ctx, tx, file, generation, everything); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// queryIn asks in a transaction.
+func queryIn(tx *sql.Tx) tables.Query {
+	return func(ctx context.Context, sql string, args []any, each func(scan func(...any) error) error) error {
+		return query(ctx, tx, sql, args, each)
+	}
+}
+
+// once runs those of the schema files that have not been run yet.
+func once(ctx context.Context, tx *sql.Tx, pattern string, run func(file string) error) error {
+	files, err := fs.Glob(schema, pattern)
 	if err != nil {
 		return err
 	}
@@ -62,7 +97,7 @@ func fixed(ctx context.Context, tx *sql.Tx) error {
 			}
 			continue
 		}
-		if err := run(ctx, tx, file, projections.FirstGeneration, everything); err != nil {
+		if err := run(file); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO schema_migrations (file, applied_at) VALUES ($1, $2)`, file, time.Now().UnixMicro())
@@ -75,9 +110,7 @@ func fixed(ctx context.Context, tx *sql.Tx) error {
 
 // obsolete removes what an older version left.
 func obsolete(ctx context.Context, tx *sql.Tx) error {
-	statements, err := tables.Obsolete(ctx, func(ctx context.Context, sql string, args []any, each func(scan func(dest ...any) error) error) error {
-		return query(ctx, tx, sql, args, each)
-	})
+	statements, err := tables.Obsolete(ctx, queryIn(tx))
 	if err != nil {
 		return err
 	}

@@ -52,10 +52,10 @@ func TestEveryPageIsARange(t *testing.T) {
 		{links(projections.LinkFilter{Provider: "google"}), "links_g1_provider (provider=? AND status=?)"},
 		{links(projections.LinkFilter{Provider: "google", Status: link.StatusDeleted, After: after}), "links_g1_provider (provider=? AND status=? AND changed<?)"},
 		{links(projections.LinkFilter{Health: projections.HealthAttention, After: after}), "links_g1_health (health=? AND status=? AND changed<?)"},
-		{links(projections.LinkFilter{Expiring: time.Now()}), "links_g1_expiry (status=? AND next_expiry<?)"},
-		{links(projections.LinkFilter{Expiring: time.Now(), After: after}), "links_g1_expiry (status=? AND (next_expiry,link_id)>(?,?) AND next_expiry<?)"},
+		{links(projections.LinkFilter{Expiring: time.Now()}), "link_expiries_g1_status (status=? AND next_expiry<?)"},
+		{links(projections.LinkFilter{Expiring: time.Now(), After: after}), "link_expiries_g1_status (status=? AND (next_expiry,link_id)>(?,?) AND next_expiry<?)"},
 		{links(projections.LinkFilter{Expiring: time.Now(), Text: "a"}), "links_g1_name (status=? AND name_lower>? AND name_lower<?)"},
-		{links(projections.LinkFilter{Expiring: time.Now(), Provider: "google"}), "links_g1_provider_expiry (provider=? AND status=? AND next_expiry<?)"},
+		{links(projections.LinkFilter{Expiring: time.Now(), Provider: "google"}), "link_expiries_g1_provider (provider=? AND status=? AND next_expiry<?)"},
 		{links(projections.LinkFilter{Text: "a"}), "links_g1_name (status=? AND name_lower>? AND name_lower<?)"},
 		{links(projections.LinkFilter{Text: "a", After: after}), "links_g1_name (status=? AND (name_lower,link_id)>(?,?) AND name_lower<?)"},
 		{links(projections.LinkFilter{Text: "a", Provider: "google"}), "links_g1_provider_name (provider=? AND status=? AND name_lower>? AND name_lower<?)"},
@@ -75,7 +75,7 @@ func TestEveryPageIsARange(t *testing.T) {
 			t.Error(err)
 		}
 		for _, step := range plan {
-			if strings.Contains(step, "_g1") && !strings.HasSuffix(strings.Replace(step, "COVERING ", "", 1), " USING INDEX "+tt.want) {
+			if strings.Contains(step, "_g1") && !byPrimaryKey(step) && !strings.HasSuffix(strings.Replace(step, "COVERING ", "", 1), " USING INDEX "+tt.want) {
 				t.Errorf("the plan is %q\n\twant a range of %s", plan, tt.want)
 			}
 		}
@@ -83,6 +83,11 @@ func TestEveryPageIsARange(t *testing.T) {
 			t.Errorf("nothing was asked that uses %s", tt.want)
 		}
 	}
+}
+
+// byPrimaryKey is how the other half of a link's row is found.
+func byPrimaryKey(step string) bool {
+	return strings.HasSuffix(step, " USING PRIMARY KEY (link_id=?)") || strings.HasSuffix(step, " USING INDEX sqlite_autoindex_links_g1_1 (link_id=?)")
 }
 
 // plan is what SQLite would do to answer a question.

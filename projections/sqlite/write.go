@@ -21,12 +21,15 @@ const (
 	report = `UPDATE projections SET problem = $4, updated_at = $5
 		WHERE name = $1 AND generation = $2 AND sequence = $3`
 
-	putLink = `INSERT INTO links_gN (link_id, sequence, changed, status, provider, health, next_expiry, name_lower, updated_at, doc)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+	putLink = `INSERT INTO links_gN (link_id, sequence, changed, status, provider, health, name_lower, updated_at, doc)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		ON CONFLICT (link_id) DO UPDATE SET sequence = excluded.sequence, changed = excluded.changed, status = excluded.status, provider = excluded.provider,
-			health = excluded.health, next_expiry = excluded.next_expiry, name_lower = excluded.name_lower,
-			updated_at = excluded.updated_at, doc = excluded.doc
-		WHERE links_gN.sequence <= excluded.sequence`
+			health = excluded.health, name_lower = excluded.name_lower, updated_at = excluded.updated_at, doc = excluded.doc
+		WHERE links_gN.sequence < excluded.sequence`
+
+	putExpiry = `INSERT INTO link_expiries_gN (link_id, status, provider, health, name_lower, next_expiry) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (link_id) DO UPDATE SET status = excluded.status, provider = excluded.provider, health = excluded.health,
+			name_lower = excluded.name_lower, next_expiry = excluded.next_expiry`
 
 	putCount = `INSERT INTO link_counts_gN (provider, status, health, links, healthy, retrying, attention) VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (provider, status, health) DO UPDATE SET links = link_counts_gN.links + excluded.links,
@@ -88,8 +91,13 @@ func putAll(ctx context.Context, tx *sql.Tx, b projections.Batch) error {
 	if err := put(ctx, tx, b.Generation, putLink, b.Links, func(r projections.LinkRow) []any {
 		c := r.Columns()
 		return []any{
-			c.Link, int64(c.Sequence), int64(c.Changed), string(c.Status), c.Provider, string(c.Health), orNull(c.NextExpiry), c.Name, c.UpdatedAt, encoded(r),
+			c.Link, int64(c.Sequence), int64(c.Changed), string(c.Status), c.Provider, string(c.Health), c.Name, c.UpdatedAt, encoded(r.Document()),
 		}
+	}); err != nil {
+		return err
+	}
+	if err := put(ctx, tx, b.Generation, putExpiry, b.Expiries, func(e projections.LinkExpiry) []any {
+		return []any{e.Link, string(e.Status), e.Provider, string(e.Health), e.Name, orNull(e.NextExpiry)}
 	}); err != nil {
 		return err
 	}

@@ -218,7 +218,7 @@ func testBuildInterrupted(t *testing.T, open Open) {
 		}
 		stops := 0
 		for i := 0; ; i++ {
-			err := projections.Build{Projection: p, Feed: l, Store: &stopping{s, i % 3}}.Run(t.Context(), generation(t, s, p.Name, g.Generation))
+			err := projections.Build{Projection: p, Feed: l, Store: &stopping{s, i % 4}}.Run(t.Context(), generation(t, s, p.Name, g.Generation))
 			if err == nil {
 				break
 			}

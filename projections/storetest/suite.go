@@ -72,6 +72,7 @@ func Run(t *testing.T, open Open) {
 		"verify finds damage":          testVerifyFinds,
 		"verify finds forged rows":     testVerifyForged,
 		"an older read model":          testObsolete,
+		"expiries in links' rows":      testExpiriesMoved,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

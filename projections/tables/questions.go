@@ -45,23 +45,24 @@ func linksQuestion(f projections.LinkFilter, after *cursor, limit int) question 
 	if f.Status != "" {
 		statuses = []link.Status{f.Status}
 	}
-	order := " ORDER BY changed DESC"
+	answer, rows, order := "("+itsExpiry+") AS next_expiry, doc", "doc, changed, name_lower, link_id FROM links_gN", " ORDER BY changed DESC"
 	switch {
 	case byExpiry(f):
-		order = " ORDER BY next_expiry, link_id"
+		answer, rows, order = "next_expiry, ("+itsDocument+") AS doc", "next_expiry, link_id FROM link_expiries_gN", " ORDER BY next_expiry, link_id"
 	case byName(f):
 		order = " ORDER BY name_lower, link_id"
 	}
-	q.add("SELECT doc FROM (")
+	columns, _, _ := strings.Cut(rows, " FROM ")
+	q.add("SELECT " + answer + " FROM (")
 	for i, status := range statuses {
 		if i > 0 {
 			q.add(" UNION ALL ")
 		}
-		q.add("SELECT doc, changed, name_lower, next_expiry, link_id FROM (SELECT doc, changed, name_lower, next_expiry, link_id FROM links_gN WHERE status = ?", string(status))
+		q.add("SELECT "+columns+" FROM (SELECT "+rows+" WHERE status = ?", string(status))
 		q.whereLink(f, after)
 		q.add(order+" LIMIT ?) AS a"+strconv.Itoa(i), limit)
 	}
-	q.add(") AS listed"+order+" LIMIT ?", limit)
+	q.add(") AS l"+order+" LIMIT ?", limit)
 	return q
 }
 
@@ -85,9 +86,9 @@ func expiringNamed(f projections.LinkFilter, after *cursor, limit int) question 
 		statuses = "('" + string(f.Status) + "')" // one of the known ones
 	}
 	var q question
-	q.add("WITH named AS MATERIALIZED (SELECT doc, status, provider, health, name_lower, next_expiry, link_id FROM links_gN WHERE status IN " + statuses)
+	q.add("WITH named AS MATERIALIZED (SELECT doc, provider, health, name_lower, link_id, (" + itsExpiry + ") AS next_expiry FROM links_gN l WHERE status IN " + statuses)
 	q.add(" AND name_lower >= ? AND name_lower < ?)", projections.NameKey(f.Text), behind(projections.NameKey(f.Text)))
-	q.add(" SELECT doc FROM named WHERE next_expiry IS NOT NULL")
+	q.add(" SELECT next_expiry, doc FROM named WHERE next_expiry IS NOT NULL")
 	q.whereLink(f, after)
 	q.add(" ORDER BY next_expiry, link_id LIMIT ?", limit)
 	return q

@@ -2,7 +2,6 @@ package tables
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -92,24 +91,49 @@ func Docs[Row any](ctx context.Context, q Query, sql string, args ...any) ([]Row
 			return err
 		}
 		var row Row
-		if err := json.Unmarshal(doc, &row); err != nil {
-			return fmt.Errorf("decode a stored row: %w", err)
-		}
+		err := decode(doc, &row)
 		rows = append(rows, row)
-		return nil
+		return err
 	})
 	return rows, err
 }
 
-// ask runs a question about the active generation of a projection.
-func ask[Row any](ctx context.Context, r *Reader, projection, sql string, args ...any) ([]Row, error) {
-	sql, err := r.in(ctx, projection, sql)
+// LinkDocs runs a question whose rows are a link's next expiry and its document.
+func LinkDocs(ctx context.Context, q Query, sql string, args ...any) ([]projections.LinkRow, error) {
+	var rows []projections.LinkRow
+	err := q(ctx, sql, args, func(scan func(...any) error) error {
+		var row projections.LinkRow
+		var next instant
+		err := scanned(scan, &row, &next)
+		row.NextExpiry = time.Time(next)
+		rows = append(rows, row)
+		return err
+	})
+	return rows, err
+}
+
+// LinkQuestion is one for LinkDocs, to be followed by its conditions.
+const LinkQuestion = `SELECT (` + itsExpiry + `) AS next_expiry, doc FROM links_gN l WHERE `
+
+// What is asked of one table for a row l of the other. As a join, it would be the
+// planner's choice where to begin.
+const (
+	itsExpiry   = `SELECT next_expiry FROM link_expiries_gN e WHERE e.link_id = l.link_id`
+	itsDocument = `SELECT doc FROM links_gN d WHERE d.link_id = l.link_id`
+)
+
+// Answers is [Docs] or [LinkDocs].
+type Answers[Row any] func(ctx context.Context, q Query, sql string, args ...any) ([]Row, error)
+
+// ask runs a question about links or grants of the active generation.
+func ask[Row any](ctx context.Context, r *Reader, docs Answers[Row], sql string, args ...any) ([]Row, error) {
+	sql, err := r.in(ctx, projections.Links.Name, sql)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := Docs[Row](ctx, r.query, sql, args...)
+	rows, err := docs(ctx, r.query, sql, args...)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", projection, err)
+		return nil, fmt.Errorf("read links: %w", err)
 	}
 	return rows, nil
 }
@@ -128,13 +152,13 @@ func one[Row any](rows []Row, err error, what string, id uuid.UUID) (Row, error)
 
 // Link returns a link, also a deleted one.
 func (r *Reader) Link(ctx context.Context, id uuid.UUID) (projections.LinkRow, error) {
-	rows, err := ask[projections.LinkRow](ctx, r, "links", `SELECT doc FROM links_gN WHERE link_id = $1 AND status <> ''`, id)
+	rows, err := ask(ctx, r, LinkDocs, LinkQuestion+`link_id = $1 AND status <> ''`, id)
 	return one(rows, err, "link", id)
 }
 
 // Grant returns a grant, also a revoked one.
 func (r *Reader) Grant(ctx context.Context, id uuid.UUID) (projections.GrantRow, error) {
-	rows, err := ask[projections.GrantRow](ctx, r, "links", `SELECT doc FROM grants_gN WHERE grant_id = $1`, id)
+	rows, err := ask(ctx, r, Docs[projections.GrantRow], `SELECT doc FROM grants_gN WHERE grant_id = $1`, id)
 	return one(rows, err, "grant", id)
 }
 
@@ -155,7 +179,7 @@ func (r *Reader) Links(ctx context.Context, f projections.LinkFilter) ([]project
 			q = expiringNamed(f, after, limit+1)
 		}
 	}
-	rows, err := ask[projections.LinkRow](ctx, r, "links", q.sql, q.args...)
+	rows, err := ask(ctx, r, LinkDocs, q.sql, q.args...)
 	if err != nil {
 		return nil, "", err
 	}
@@ -219,7 +243,7 @@ func (r *Reader) Grants(ctx context.Context, f projections.GrantFilter) ([]proje
 		return nil, "", err
 	}
 	q := grantsQuestion(f, after, limit+1, time.Now())
-	rows, err := ask[projections.GrantRow](ctx, r, "links", q.sql, q.args...)
+	rows, err := ask(ctx, r, Docs[projections.GrantRow], q.sql, q.args...)
 	if err != nil {
 		return nil, "", err
 	}
@@ -259,7 +283,7 @@ func (r *Reader) Due(ctx context.Context, f projections.DueFilter) ([]projection
 		return nil, "", err
 	}
 	q := dueQuestion(f.Before, after, limit+1)
-	rows, err := ask[projections.GrantRow](ctx, r, "links", q.sql, q.args...)
+	rows, err := ask(ctx, r, Docs[projections.GrantRow], q.sql, q.args...)
 	if err != nil {
 		return nil, "", err
 	}

@@ -2,10 +2,11 @@ package tables
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 
 	"outlink/domain"
@@ -14,20 +15,36 @@ import (
 
 var _ projections.Scanner = (*Reader)(nil)
 
-// ScanLinks walks over all links of a generation.
+// ScanLinks walks over all links of a generation, and then over the expiries of
+// none, which have no document.
 func (r *Reader) ScanLinks(ctx context.Context, generation int, each func(projections.StoredLink) error) error {
-	const sql = `SELECT link_id, sequence, changed, status, provider, health, next_expiry, name_lower, updated_at, doc FROM links_gN`
-	return r.query(ctx, In(generation, sql), nil, func(scan func(...any) error) error {
+	const sql = `SELECT l.link_id, l.sequence, l.changed, l.status, l.provider, l.health, l.name_lower, l.updated_at,
+			e.link_id, coalesce(e.status, ''), coalesce(e.provider, ''), coalesce(e.health, ''), e.name_lower, e.next_expiry, l.doc
+		FROM links_gN l LEFT JOIN link_expiries_gN e ON e.link_id = l.link_id`
+	err := r.query(ctx, In(generation, sql), nil, func(scan func(...any) error) error {
 		var s projections.StoredLink
-		var next, updated instant
-		c := &s.Columns
-		err := scanned(scan, &s.Row, &c.Link, sequence{&c.Sequence}, sequence{&c.Changed}, &c.Status, &c.Provider, &c.Health, &next, &c.Name, &updated)
+		var updated, next instant
+		var expiryOf uuid.NullUUID
+		c, e := &s.Columns, &s.Expiry
+		err := scanned(scan, &s.Row, &c.Link, sequence{&c.Sequence}, sequence{&c.Changed}, &c.Status, &c.Provider, &c.Health, &c.Name, &updated,
+			&expiryOf, &e.Status, &e.Provider, &e.Health, &e.Name, &next)
 		if err != nil {
 			return fmt.Errorf("link %s: %w", c.Link, err)
 		}
-		c.Name = append([]byte{}, c.Name...) // an empty one is not nil
-		c.NextExpiry, c.UpdatedAt = time.Time(next), time.Time(updated)
+		c.Name, e.Name = append([]byte{}, c.Name...), append([]byte{}, e.Name...) // an empty one is not nil
+		c.UpdatedAt, e.Link, e.NextExpiry = time.Time(updated), expiryOf.UUID, time.Time(next)
+		s.Row.NextExpiry = e.NextExpiry
 		return each(s)
+	})
+	if err != nil {
+		return err
+	}
+	const alone = `SELECT link_id FROM link_expiries_gN e WHERE NOT EXISTS (SELECT 1 FROM links_gN l WHERE l.link_id = e.link_id)`
+	return r.query(ctx, In(generation, alone), nil, func(scan func(...any) error) error {
+		var s projections.StoredLink
+		err := scan(&s.Expiry.Link)
+		s.Row.Link = s.Expiry.Link
+		return errors.Join(err, each(s))
 	})
 }
 
@@ -83,6 +100,13 @@ func scanned(scan func(...any) error, row any, columns ...any) error {
 	if err := scan(append(columns, &doc)...); err != nil {
 		return err
 	}
+	return decode(doc, row)
+}
+
+// decode decodes a row's document with the second version of encoding/json, before
+// Go has it: it takes less than half of the time, and a projector reads each row
+// that it changes.
+func decode(doc []byte, row any) error {
 	if err := json.Unmarshal(doc, row); err != nil {
 		return fmt.Errorf("decode a stored row: %w", err)
 	}

@@ -1,6 +1,7 @@
 package tables
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -26,6 +27,26 @@ func Statements(files fs.FS, name string) ([]string, error) {
 // their order.
 const FixedFiles = "schema/0*.sql"
 
+// LaterFiles matches the schema files that bring each generation of links up to
+// date that an older version made; its tables, as they are now, come before. Their
+// names are their order.
+const LaterFiles = "schema/gN_*.sql"
+
+// GenerationsOfLinks are the present ones.
+func GenerationsOfLinks(ctx context.Context, q Query) ([]int, error) {
+	var all []int
+	err := q(ctx, `SELECT generation FROM projections WHERE name = 'links' ORDER BY generation`, nil, func(scan func(...any) error) error {
+		var generation int
+		err := scan(&generation)
+		all = append(all, generation)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for generations of links: %w", err)
+	}
+	return all, nil
+}
+
 // GenerationFile is the schema file of a projection's tables; [In] fits its
 // statements to a generation.
 func GenerationFile(projection string) string { return "schema/" + projection + "_gN.sql" }
@@ -45,7 +66,7 @@ func Secondary(statement string) bool {
 func Of(projection string, generation int) []string {
 	names := []string{In(generation, projection+"_gN")}
 	if projection == "links" {
-		names = append(names, In(generation, "grants_gN"), In(generation, "link_counts_gN"))
+		names = append(names, In(generation, "link_expiries_gN"), In(generation, "grants_gN"), In(generation, "link_counts_gN"))
 	}
 	return names
 }

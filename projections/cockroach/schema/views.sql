@@ -3,8 +3,8 @@ CREATE OR REPLACE VIEW links_list AS SELECT
     (doc -> 'grants' ->> 'total')::BIGINT AS grants, (doc -> 'grants' ->> 'healthy')::BIGINT AS healthy,
     (doc -> 'grants' ->> 'retrying')::BIGINT AS retrying, (doc -> 'grants' ->> 'attention')::BIGINT AS attention,
     (doc -> 'grants' ->> 'pending')::BIGINT AS pending, (doc -> 'grants' ->> 'suspended')::BIGINT AS suspended,
-    next_expiry, updated_at, sequence
-FROM links_g{links} WHERE status <> '';
+    (SELECT next_expiry FROM link_expiries_g{links} e WHERE e.link_id = l.link_id) AS next_expiry, updated_at, sequence
+FROM links_g{links} l WHERE status <> '';
 
 CREATE OR REPLACE VIEW grants_due AS SELECT
     grant_id, link_id, doc::JSONB -> 'state' ->> 'subject' AS subject, status, due_at, expires_at,
@@ -19,7 +19,7 @@ FROM activity_g{activity};
 CREATE OR REPLACE VIEW refresh_health AS SELECT
     provider, sum(links)::BIGINT AS links, coalesce(sum(links) FILTER (WHERE status = 'degraded'), 0)::BIGINT AS degraded,
     sum(healthy)::BIGINT AS healthy, sum(retrying)::BIGINT AS retrying, sum(attention)::BIGINT AS attention,
-    (SELECT min(first) FROM (SELECT min(next_expiry) AS first FROM links_g{links} l WHERE l.provider = c.provider AND l.status = 'active'
-        UNION ALL SELECT min(next_expiry) FROM links_g{links} l WHERE l.provider = c.provider AND l.status = 'degraded'
-        UNION ALL SELECT min(next_expiry) FROM links_g{links} l WHERE l.provider = c.provider AND l.status = 'disabled') AS firsts) AS next_expiry
+    (SELECT min(first) FROM (SELECT min(next_expiry) AS first FROM link_expiries_g{links} l WHERE l.provider = c.provider AND l.status = 'active'
+        UNION ALL SELECT min(next_expiry) FROM link_expiries_g{links} l WHERE l.provider = c.provider AND l.status = 'degraded'
+        UNION ALL SELECT min(next_expiry) FROM link_expiries_g{links} l WHERE l.provider = c.provider AND l.status = 'disabled') AS firsts) AS next_expiry
 FROM link_counts_g{links} c WHERE links > 0 GROUP BY provider;

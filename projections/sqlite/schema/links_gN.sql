@@ -5,7 +5,6 @@ CREATE TABLE IF NOT EXISTS links_gN (
     status     TEXT    NOT NULL, -- empty while only events of its grants are known
     provider   TEXT    NOT NULL,
     health     TEXT    NOT NULL, -- of its grants
-    next_expiry INTEGER, -- of an access token, while it is kept alive
     name_lower BLOB    NOT NULL,
     updated_at INTEGER NOT NULL,
     doc        TEXT    NOT NULL
@@ -16,8 +15,6 @@ CREATE TABLE IF NOT EXISTS links_gN (
 -- that look alike SQLite takes the first.
 CREATE INDEX IF NOT EXISTS links_gN_provider_name ON links_gN (provider, status, name_lower, link_id);
 
-CREATE INDEX IF NOT EXISTS links_gN_provider_expiry ON links_gN (provider, status, next_expiry, link_id) WHERE next_expiry IS NOT NULL;
-
 CREATE INDEX IF NOT EXISTS links_gN_status ON links_gN (status, changed DESC);
 
 CREATE INDEX IF NOT EXISTS links_gN_provider ON links_gN (provider, status, changed DESC);
@@ -26,7 +23,20 @@ CREATE INDEX IF NOT EXISTS links_gN_name ON links_gN (status, name_lower, link_i
 
 CREATE INDEX IF NOT EXISTS links_gN_health ON links_gN (health, status, changed DESC);
 
-CREATE INDEX IF NOT EXISTS links_gN_expiry ON links_gN (status, next_expiry, link_id) WHERE next_expiry IS NOT NULL;
+-- When the first access token of a link ends that is kept alive. It moves with
+-- nearly every token that is renewed, and the links' rows do not.
+CREATE TABLE IF NOT EXISTS link_expiries_gN (
+    link_id     BLOB NOT NULL PRIMARY KEY,
+    status      TEXT NOT NULL, -- of the link, and so on
+    provider    TEXT NOT NULL,
+    health      TEXT NOT NULL,
+    name_lower  BLOB NOT NULL,
+    next_expiry INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX IF NOT EXISTS link_expiries_gN_provider ON link_expiries_gN (provider, status, next_expiry, link_id) WHERE next_expiry IS NOT NULL;
+
+CREATE INDEX IF NOT EXISTS link_expiries_gN_status ON link_expiries_gN (status, next_expiry, link_id) WHERE next_expiry IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS link_counts_gN (
     provider  TEXT    NOT NULL,

@@ -4,8 +4,9 @@ CREATE VIEW links_list AS
 SELECT doc ->> '$.link_id' AS link_id, doc ->> '$.state.name' AS name, provider, status, doc ->> '$.state.trouble' AS reason,
        doc ->> '$.grants.total' AS grants, doc ->> '$.grants.healthy' AS healthy, doc ->> '$.grants.retrying' AS retrying,
        doc ->> '$.grants.attention' AS attention, doc ->> '$.grants.pending' AS pending, doc ->> '$.grants.suspended' AS suspended,
-       doc ->> '$.next_expiry' AS next_expiry, doc ->> '$.updated_at' AS updated_at, sequence
-FROM links_g{links} WHERE status <> '';
+       (SELECT strftime('%Y-%m-%dT%H:%M:%fZ', next_expiry / 1000000.0, 'unixepoch') FROM link_expiries_g{links} e WHERE e.link_id = l.link_id) AS next_expiry,
+       doc ->> '$.updated_at' AS updated_at, sequence
+FROM links_g{links} l WHERE status <> '';
 
 DROP VIEW IF EXISTS grants_due;
 
@@ -31,7 +32,7 @@ CREATE VIEW refresh_health AS
 SELECT provider, sum(links) AS links, sum(CASE WHEN status = 'degraded' THEN links ELSE 0 END) AS degraded,
        sum(healthy) AS healthy, sum(retrying) AS retrying, sum(attention) AS attention,
        (SELECT strftime('%Y-%m-%dT%H:%M:%fZ', min(first) / 1000000.0, 'unixepoch') FROM (
-           SELECT min(next_expiry) AS first FROM links_g{links} l WHERE l.provider = c.provider AND l.status = 'active' UNION ALL
-           SELECT min(next_expiry) FROM links_g{links} l WHERE l.provider = c.provider AND l.status = 'degraded' UNION ALL
-           SELECT min(next_expiry) FROM links_g{links} l WHERE l.provider = c.provider AND l.status = 'disabled')) AS next_expiry
+           SELECT min(next_expiry) AS first FROM link_expiries_g{links} l WHERE l.provider = c.provider AND l.status = 'active' UNION ALL
+           SELECT min(next_expiry) FROM link_expiries_g{links} l WHERE l.provider = c.provider AND l.status = 'degraded' UNION ALL
+           SELECT min(next_expiry) FROM link_expiries_g{links} l WHERE l.provider = c.provider AND l.status = 'disabled')) AS next_expiry
 FROM link_counts_g{links} c WHERE links > 0 GROUP BY provider;

@@ -1,0 +1,64 @@
+package cockroach
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// TestRoom: all columns of a statement fit into the room that is made with its
+// first one, and are encoded as without it.
+func TestRoom(t *testing.T) {
+	const rows = 100
+	id, at := [16]byte{1}, time.Now()
+	q := statement{args: []any{
+		column(make([]int, rows), func(int) [16]byte { return id }),
+		column(make([]int, rows), func(int) string { return strings.Repeat("x", 99) }),
+		column(make([]int, rows), func(int) []byte { return []byte("name") }),
+		column(make([]int, rows), func(int) *[16]byte { return &id }),
+		column(make([]int, rows), func(int) int64 { return 1 << 60 }),
+		column(make([]int, rows), func(int) time.Time { return at }),
+		column(make([]int, rows), func(int) *time.Time { return &at }),
+	}}
+	oids := []uint32{
+		pgtype.UUIDArrayOID, pgtype.TextArrayOID, pgtype.ByteaArrayOID, pgtype.UUIDArrayOID, pgtype.Int8ArrayOID, pgtype.TimestamptzArrayOID, pgtype.TimestamptzArrayOID,
+	}
+	types, plain := pgtype.NewMap(), pgtype.NewMap()
+	reserve(types)
+	var want []byte
+	for i, arg := range q.args {
+		var err error
+		if want, err = plain.Encode(oids[i], pgtype.BinaryFormatCode, arg, want); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []byte
+	grown := 0
+	for i, arg := range roomy(q).args {
+		before := cap(got)
+		var err error
+		if got, err = types.Encode(oids[i], pgtype.BinaryFormatCode, arg, got); err != nil {
+			t.Fatal(err)
+		}
+		if cap(got) != before {
+			grown++
+		}
+	}
+	if !bytes.Equal(got, want) || grown != 1 {
+		t.Errorf("%d bytes, want %d; the buffer was made %d times", len(got), len(want), grown)
+	}
+	if left := cap(got) - len(got); left > len(got)/4 {
+		t.Errorf("%d bytes of the room are left, of %d", left, len(got))
+	}
+}
+
+// TestRoomless: a statement that is not of columns stays as it is.
+func TestRoomless(t *testing.T) {
+	q := roomy(statement{args: []any{"links", 1, int64(2)}})
+	if q.args[0] != "links" || len(q.args) != 3 {
+		t.Errorf("%v", q.args)
+	}
+}
