@@ -23,13 +23,19 @@ import (
 )
 
 // writing appends events of links and grants as fast as the server takes them,
-// until the context ends or there are thirty thousand, and counts them.
-func writing(ctx context.Context, feed eventlog.Feed) (n int, err error) {
+// until the context ends or there are thirty thousand, and counts them. The first
+// thousand is begun.
+func writing(ctx context.Context, feed eventlog.Feed, begun chan<- struct{}) (n int, err error) {
 	l, r := new(storetest.Log), rand.New(rand.NewPCG(1, 2))
 	to, err := feed.Restorer(ctx)
 	if err != nil {
 		return 0, err
 	}
+	defer func() {
+		if n < 1000 {
+			close(begun) // it failed, and says so
+		}
+	}()
 	for ctx.Err() == nil && n < 30_000 {
 		name := fmt.Sprintf("link%d", r.IntN(50))
 		subject := fmt.Sprintf("s%d", r.IntN(20))
@@ -50,6 +56,9 @@ func writing(ctx context.Context, feed eventlog.Feed) (n int, err error) {
 		}
 		if n++; n%200 == 0 {
 			<-feed.JS.PublishAsyncComplete()
+		}
+		if n == 1000 {
+			close(begun)
 		}
 	}
 	<-feed.JS.PublishAsyncComplete()
@@ -83,13 +92,14 @@ func TestRebuildUnderFullLoad(t *testing.T) {
 			defer projectors.Wait()
 			defer cancel()
 			writes, stop := context.WithCancel(t.Context())
-			written := 0
+			written, begun := 0, make(chan struct{})
 			writer.Go(func() {
 				var err error
-				if written, err = writing(writes, n.Feed); err != nil {
+				if written, err = writing(writes, n.Feed, begun); err != nil {
 					t.Error("write:", err)
 				}
 			})
+			<-begun // a rebuild of next to nothing is over before more is written
 			reading, done := context.WithCancel(t.Context())
 			reader.Go(func() { alwaysSome(reading, t, store) })
 			if _, err := k.Rebuild(t.Context(), everything(), nil); err != nil {
@@ -132,7 +142,7 @@ func alwaysSome(ctx context.Context, t *testing.T, store node.Store) {
 func verifyAll(t *testing.T, k readmodel.Keeper, written int) {
 	t.Helper()
 	last, err := k.Feed.Last(t.Context())
-	if err != nil || written < 1000 {
+	if err != nil || written < 1200 {
 		t.Fatal(written, err)
 	}
 	deadline := time.Now().Add(2 * time.Minute)

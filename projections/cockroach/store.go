@@ -44,10 +44,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 		return nil, fmt.Errorf("parse the database URL: %w", err)
 	}
 	config.MaxConnLifetime, config.MaxConnLifetimeJitter, config.MaxConnIdleTime = maxConnLifetime, maxConnJitter, maxConnIdleTime
-	config.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
-		reserve(c.TypeMap())
-		return nil
-	}
+	config.AfterConnect = prepare
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
@@ -60,6 +57,19 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	s := &Store{pool: pool, cockroach: strings.Contains(version, "CockroachDB")}
 	s.Reader = tables.NewReader(s.query)
 	return s, nil
+}
+
+// prepare readies a new connection. A statement by itself sees one moment at any
+// isolation, and PostgreSQL would refuse serializable ones that only read beside
+// projectors (40001); what is a transaction says that it is serializable, see inTx.
+// CockroachDB repeats such statements by itself.
+func prepare(ctx context.Context, c *pgx.Conn) error {
+	reserve(c.TypeMap())
+	if c.PgConn().ParameterStatus("crdb_version") != "" {
+		return nil
+	}
+	_, err := c.Exec(ctx, `SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED`)
+	return err
 }
 
 // Close waits for running statements and closes all connections.

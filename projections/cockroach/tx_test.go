@@ -145,3 +145,21 @@ func TestWriteSkew(t *testing.T) {
 		t.Errorf("%d are on duty in %d rounds, want one each", n, rounds)
 	}
 }
+
+// TestReadsAreNotRefused: where transactions are serializable by default, the
+// server would refuse reads beside projectors now and then (40001); what the store
+// does in a transaction is serializable all the same.
+func TestReadsAreNotRefused(t *testing.T) {
+	s := onPostgres(t)
+	var alone, together string
+	err := s.Pool().QueryRow(t.Context(), `SHOW transaction_isolation`).Scan(&alone)
+	if err != nil || alone != "read committed" {
+		t.Errorf("a statement by itself is %s, error %v", alone, err)
+	}
+	err = s.InTx(t.Context(), func(tx pgx.Tx) error {
+		return tx.QueryRow(t.Context(), `SHOW transaction_isolation`).Scan(&together)
+	})
+	if err != nil || together != "serializable" {
+		t.Errorf("a transaction is %s, error %v", together, err)
+	}
+}
