@@ -78,7 +78,7 @@ type Build struct {
 }
 
 // AggregatesInMemory is how many links or grants a pass holds at most: about
-// half a gigabyte. A longer history takes no more of it; more aggregates take
+// half a gigabyte, with what is garbage up to one. A longer history takes no more of it; more aggregates take
 // more passes.
 const AggregatesInMemory = 250_000
 
