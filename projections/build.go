@@ -78,8 +78,8 @@ type Build struct {
 }
 
 // AggregatesInMemory is how many links or grants a pass holds at most: about
-// half a gigabyte, with what is garbage up to one. A longer history takes no more of it; more aggregates take
-// more passes.
+// half a gigabyte, with what is garbage up to one. A longer history takes no more
+// of it; more aggregates take more passes.
 const AggregatesInMemory = 250_000
 
 // PassesFor is how many passes a projection takes over a log of so many links

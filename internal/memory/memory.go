@@ -11,7 +11,7 @@ import (
 const (
 	// growth is by how many percent the heap grows between two collections, where Go
 	// would say 100. Most of what a projector allocates is garbage a moment later:
-	// a fifth of its time went into looking for what is not (bench/README.md).
+	// a sixth of its time went into looking for what is not (bench/README.md).
 	growth = 300
 
 	// share is how much of the memory there is the process uses before it collects

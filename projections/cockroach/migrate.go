@@ -123,18 +123,9 @@ func (m *migration) fixed(ctx context.Context) error {
 // later runs the schema files of generations that an older version made.
 func (m *migration) later(ctx context.Context) error {
 	return m.once(ctx, tables.LaterFiles, func(file string) error {
-		generations, err := tables.GenerationsOfLinks(ctx, m.query)
-		if err != nil {
-			return err
-		}
-		for _, generation := range generations {
-			for _, file := range []string{tables.GenerationFile(projections.Links.Name), file} {
-				if err := m.run(ctx, file, generation, everything); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
+		return tables.Later(ctx, m.query, file, func(file string, generation int) error {
+			return m.run(ctx, file, generation, everything)
+		})
 	})
 }
 

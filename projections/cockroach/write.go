@@ -303,8 +303,8 @@ func jsonb(doc []byte) string {
 }
 
 // NextExpiries finds each link's first expiry but that of the grants left out,
-// by its index. All of it is one statement: as one for each link, they took a
-// third of what a projector does when each renewed grant was its link's next.
+// by its index, all in one statement. Arrays of arrays do not survive UNNEST, so
+// that the grants of each link travel as one text.
 func (s *Store) NextExpiries(ctx context.Context, generation int, without map[uuid.UUID][]uuid.UUID) (map[uuid.UUID]time.Time, error) {
 	links, leftOut := make([][16]byte, 0, len(without)), make([]string, 0, len(without))
 	for link, grants := range without {

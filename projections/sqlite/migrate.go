@@ -60,18 +60,9 @@ func fixed(ctx context.Context, tx *sql.Tx) error {
 // later runs the schema files of generations that an older version made.
 func later(ctx context.Context, tx *sql.Tx) error {
 	return once(ctx, tx, tables.LaterFiles, func(file string) error {
-		generations, err := tables.GenerationsOfLinks(ctx, queryIn(tx))
-		if err != nil {
-			return err
-		}
-		for _, generation := range generations {
-			for _, file := range []string{tables.GenerationFile(projections.Links.Name), file} {
-				if err := run(ctx, tx, file, generation, everything); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
+		return tables.Later(ctx, queryIn(tx), file, func(file string, generation int) error {
+			return run(ctx, tx, file, generation, everything)
+		})
 	})
 }
 

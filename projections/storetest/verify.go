@@ -81,8 +81,15 @@ func testVerifyFinds(t *testing.T, open Open) {
 		finds  int
 		in     projections.Projection
 	}{
-		"a link's provider":     {`UPDATE links_g1 SET provider = 'okta' WHERE sequence = (SELECT max(sequence) FROM links_g1 WHERE status <> '')`, 1, projections.Links},
-		"a link's place":        {`UPDATE links_g1 SET changed = 7 WHERE sequence = (SELECT max(sequence) FROM links_g1 WHERE status <> '')`, 1, projections.Links},
+		"a link's provider":    {`UPDATE links_g1 SET provider = 'okta' WHERE sequence = (SELECT max(sequence) FROM links_g1 WHERE status <> '')`, 1, projections.Links},
+		"a link's place":       {`UPDATE links_g1 SET changed = 7 WHERE sequence = (SELECT max(sequence) FROM links_g1 WHERE status <> '')`, 1, projections.Links},
+		"a link's expiry":      {`UPDATE link_expiries_g1 SET next_expiry = NULL WHERE next_expiry = (SELECT max(next_expiry) FROM link_expiries_g1)`, -1, projections.Links},
+		"an expiry's provider": {`UPDATE link_expiries_g1 SET provider = 'okta' WHERE link_id = (SELECT link_id FROM links_g1 WHERE status <> '' ORDER BY link_id LIMIT 1)`, 1, projections.Links},
+		"a missing expiry":     {`DELETE FROM link_expiries_g1 WHERE link_id = (SELECT link_id FROM links_g1 ORDER BY link_id LIMIT 1)`, 1, projections.Links},
+		"an expiry of no link": {
+			`INSERT INTO link_expiries_g1 (link_id, status, provider, health, name_lower) SELECT id, '', '', '', name_lower FROM activity_g1, links_g1
+				WHERE activity_g1.sequence = (SELECT max(sequence) FROM activity_g1) AND links_g1.sequence = (SELECT max(sequence) FROM links_g1)`, 1, projections.Links,
+		},
 		"a grant's due time":    {`UPDATE grants_g1 SET due_at = NULL WHERE due_at IS NOT NULL`, -1, projections.Links},
 		"a grant's subject":     {`UPDATE grants_g1 SET subject = (SELECT name_lower FROM links_g1 WHERE status <> '' ORDER BY link_id LIMIT 1)`, -1, projections.Links},
 		"a missing grant":       {`DELETE FROM grants_g1 WHERE sequence = (SELECT max(sequence) FROM grants_g1)`, 1, projections.Links},

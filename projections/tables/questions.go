@@ -45,20 +45,20 @@ func linksQuestion(f projections.LinkFilter, after *cursor, limit int) question 
 	if f.Status != "" {
 		statuses = []link.Status{f.Status}
 	}
-	answer, rows, order := "("+itsExpiry+") AS next_expiry, doc", "doc, changed, name_lower, link_id FROM links_gN", " ORDER BY changed DESC"
+	answer, columns, table, order := "("+itsExpiry+") AS next_expiry, doc", "doc, changed, name_lower, link_id", "links_gN", " ORDER BY changed DESC"
 	switch {
 	case byExpiry(f):
-		answer, rows, order = "next_expiry, ("+itsDocument+") AS doc", "next_expiry, link_id FROM link_expiries_gN", " ORDER BY next_expiry, link_id"
+		answer, columns, table = "next_expiry, ("+itsDocument+") AS doc", "next_expiry, link_id", "link_expiries_gN"
+		order = " ORDER BY next_expiry, link_id"
 	case byName(f):
 		order = " ORDER BY name_lower, link_id"
 	}
-	columns, _, _ := strings.Cut(rows, " FROM ")
 	q.add("SELECT " + answer + " FROM (")
 	for i, status := range statuses {
 		if i > 0 {
 			q.add(" UNION ALL ")
 		}
-		q.add("SELECT "+columns+" FROM (SELECT "+rows+" WHERE status = ?", string(status))
+		q.add("SELECT "+columns+" FROM (SELECT "+columns+" FROM "+table+" WHERE status = ?", string(status))
 		q.whereLink(f, after)
 		q.add(order+" LIMIT ?) AS a"+strconv.Itoa(i), limit)
 	}

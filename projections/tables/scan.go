@@ -2,7 +2,6 @@ package tables
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -42,9 +41,11 @@ func (r *Reader) ScanLinks(ctx context.Context, generation int, each func(projec
 	const alone = `SELECT link_id FROM link_expiries_gN e WHERE NOT EXISTS (SELECT 1 FROM links_gN l WHERE l.link_id = e.link_id)`
 	return r.query(ctx, In(generation, alone), nil, func(scan func(...any) error) error {
 		var s projections.StoredLink
-		err := scan(&s.Expiry.Link)
+		if err := scan(&s.Expiry.Link); err != nil {
+			return fmt.Errorf("an expiry of no link: %w", err)
+		}
 		s.Row.Link = s.Expiry.Link
-		return errors.Join(err, each(s))
+		return each(s)
 	})
 }
 

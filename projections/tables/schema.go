@@ -28,12 +28,27 @@ func Statements(files fs.FS, name string) ([]string, error) {
 const FixedFiles = "schema/0*.sql"
 
 // LaterFiles matches the schema files that bring each generation of links up to
-// date that an older version made; its tables, as they are now, come before. Their
-// names are their order.
+// date that an older version made, see [Later]. Their names are their order.
 const LaterFiles = "schema/gN_*.sql"
 
-// GenerationsOfLinks are the present ones.
-func GenerationsOfLinks(ctx context.Context, q Query) ([]int, error) {
+// Later runs one of them for each generation, after the tables as they are now.
+func Later(ctx context.Context, q Query, file string, run func(file string, generation int) error) error {
+	generations, err := generationsOfLinks(ctx, q)
+	if err != nil {
+		return err
+	}
+	for _, generation := range generations {
+		if err := run(GenerationFile("links"), generation); err != nil {
+			return err
+		}
+		if err := run(file, generation); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func generationsOfLinks(ctx context.Context, q Query) ([]int, error) {
 	var all []int
 	err := q(ctx, `SELECT generation FROM projections WHERE name = 'links' ORDER BY generation`, nil, func(scan func(...any) error) error {
 		var generation int
