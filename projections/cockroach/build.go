@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"outlink/projections"
 	"outlink/projections/tables"
@@ -134,19 +135,21 @@ func transposed(columns []any, rows int) [][]any {
 	}
 	for k, column := range columns {
 		switch c := column.(type) {
-		case [][16]byte:
+		case ids:
+			for i, id := range c {
+				if id != uuid.Nil {
+					out[i][k] = [16]byte(id)
+				}
+			}
+		case pgtype.FlatArray[int64]:
 			cell(out, k, c)
-		case []*[16]byte:
+		case pgtype.FlatArray[string]:
 			cell(out, k, c)
-		case []int64:
+		case pgtype.FlatArray[[]byte]:
 			cell(out, k, c)
-		case []string:
+		case pgtype.FlatArray[time.Time]:
 			cell(out, k, c)
-		case [][]byte:
-			cell(out, k, c)
-		case []time.Time:
-			cell(out, k, c)
-		case []*time.Time:
+		case pgtype.FlatArray[*time.Time]:
 			cell(out, k, c)
 		default:
 			panic(fmt.Sprintf("a column of %T", column)) // a column that nobody writes

@@ -122,7 +122,7 @@ func TestJSONB(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got string
-		if err := json.Unmarshal([]byte(cockroach.JSONB(doc)), &got); err != nil || got != want {
+		if err := json.Unmarshal(cockroach.JSONB(doc), &got); err != nil || got != want {
 			t.Errorf("%q became %q, want %q, error %v", given, got, want, err)
 		}
 	}

@@ -17,10 +17,16 @@ func (s *Store) Pool() *pgxpool.Pool { return s.pool }
 const MaxTries = maxTries
 
 // JSONB makes a document what JSONB takes.
-func JSONB(doc []byte) string { return jsonb(doc) }
+func JSONB(doc []byte) []byte { return jsonb(doc) }
 
 // OnCockroachDB reports which server it is.
 func (s *Store) OnCockroachDB() bool { return s.cockroach }
+
+// CopyAll has the store copy in whatever it can.
+func (s *Store) CopyAll() *Store {
+	s.bulk = 1
+	return s
+}
 
 // Exec lets tests change the tables.
 func (s *Store) Exec(ctx context.Context, sql string) error {

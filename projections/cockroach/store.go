@@ -25,6 +25,7 @@ type Store struct {
 	*tables.Reader
 	pool      *pgxpool.Pool
 	cockroach bool // the server is CockroachDB, not PostgreSQL
+	bulk      int  // so many events at once are copied in
 }
 
 var _ projections.Store = (*Store)(nil)
@@ -54,7 +55,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 		pool.Close()
 		return nil, fmt.Errorf("ask the database who it is: %w", err)
 	}
-	s := &Store{pool: pool, cockroach: strings.Contains(version, "CockroachDB")}
+	s := &Store{pool: pool, cockroach: strings.Contains(version, "CockroachDB"), bulk: bulk}
 	s.Reader = tables.NewReader(s.query)
 	return s, nil
 }
@@ -64,7 +65,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 // projectors (40001); what is a transaction says that it is serializable, see inTx.
 // CockroachDB repeats such statements by itself.
 func prepare(ctx context.Context, c *pgx.Conn) error {
-	reserve(c.TypeMap())
+	knowIDs(c.TypeMap())
 	if c.PgConn().ParameterStatus("crdb_version") != "" {
 		return nil
 	}
@@ -104,8 +105,11 @@ func query(ctx context.Context, db interface {
 }, sql string, args []any, each func(scan func(dest ...any) error) error,
 ) error {
 	for i, arg := range args {
-		if text, ok := arg.(string); ok {
-			args[i] = clean(text)
+		switch arg := arg.(type) {
+		case string:
+			args[i] = clean(arg)
+		case []uuid.UUID:
+			args[i] = ids(arg)
 		}
 	}
 	rows, err := db.Query(ctx, sql, args...)

@@ -21,6 +21,11 @@ func TestStoreOnPostgres(t *testing.T) {
 	storetest.Run(t, func(t testing.TB) storetest.Store { return open(t, database.New(t)) })
 }
 
+// TestStoreCopies runs it with every batch of events going the way of large ones.
+func TestStoreCopies(t *testing.T) {
+	storetest.Run(t, func(t testing.TB) storetest.Store { return open(t, database.New(t)).CopyAll() })
+}
+
 func TestStoreOnCockroachDB(t *testing.T) {
 	if os.Getenv("COCKROACH_BINARY") == "" {
 		t.Skip("not run on CockroachDB: COCKROACH_BINARY names no binary")

@@ -1,6 +1,7 @@
 package cockroach
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"outlink/domain"
 	"outlink/projections"
@@ -65,10 +67,25 @@ const (
 			ORDER BY kept_until, grant_id LIMIT 1) AS g`
 )
 
-// Apply stores a batch; see [projections.Store]. The checkpoint and the rows go
-// to the server together, and are undone together when the checkpoint is not
-// where the batch begins.
+// bulk is from how many events on COPY is faster than a statement, though it asks
+// for the columns first.
+const bulk = 200
+
+// Apply stores a batch; see [projections.Store].
 func (s *Store) Apply(ctx context.Context, b projections.Batch) error {
+	if len(b.Activity) < s.bulk {
+		return s.upsert(ctx, b)
+	}
+	err := s.Load(ctx, b, false)
+	if hasState(err, "23505") { // some are there already, as when the checkpoint was set back
+		return s.upsert(ctx, b)
+	}
+	return err
+}
+
+// upsert has the checkpoint and the rows go to the server together; they are undone
+// together when the checkpoint is not where the batch begins.
+func (s *Store) upsert(ctx context.Context, b projections.Batch) error {
 	statements, err := statements(b)
 	if err != nil {
 		return err
@@ -135,11 +152,11 @@ func statements(b projections.Batch) ([]statement, error) {
 
 // put makes a statement whose arguments are the columns of all rows, and their
 // documents as the last one.
-func put[Row any](sql string, rows []Row, columns func([]Row) []any, document func(Row) (string, error)) (statement, error) {
+func put[Row any](sql string, rows []Row, columns func([]Row) []any, document func(Row) ([]byte, error)) (statement, error) {
 	if len(rows) == 0 {
 		return statement{}, nil
 	}
-	docs := make([]string, len(rows))
+	docs := make(pgtype.FlatArray[[]byte], len(rows))
 	for i, row := range rows {
 		var err error
 		if docs[i], err = document(row); err != nil {
@@ -150,23 +167,20 @@ func put[Row any](sql string, rows []Row, columns func([]Row) []any, document fu
 }
 
 func putLinkRows(sql string, rows []projections.LinkRow) (statement, error) {
-	return put(sql, rows, linkColumns, func(r projections.LinkRow) (string, error) {
+	return put(sql, rows, linkColumns, func(r projections.LinkRow) ([]byte, error) {
 		doc, err := json.Marshal(r.Document())
 		return jsonb(doc), err
 	})
 }
 
 func putGrantRows(sql string, rows []projections.GrantRow) (statement, error) {
-	return put(sql, rows, grantColumns, func(r projections.GrantRow) (string, error) {
-		doc, err := json.Marshal(r)
-		return string(doc), err
-	})
+	return put(sql, rows, grantColumns, func(r projections.GrantRow) ([]byte, error) { return json.Marshal(r) })
 }
 
 func linkColumns(rows []projections.LinkRow) []any {
 	all := column(rows, projections.LinkRow.Columns)
 	return []any{
-		column(all, func(c projections.LinkColumns) [16]byte { return c.Link }),
+		idColumn(all, func(c projections.LinkColumns) uuid.UUID { return c.Link }),
 		column(all, func(c projections.LinkColumns) int64 { return int64(c.Sequence) }),
 		column(all, func(c projections.LinkColumns) int64 { return int64(c.Changed) }),
 		column(all, func(c projections.LinkColumns) string { return string(c.Status) }),
@@ -183,7 +197,7 @@ func expiries(rows []projections.LinkExpiry) statement {
 		return statement{}
 	}
 	return statement{putExpiries, []any{
-		column(rows, func(e projections.LinkExpiry) [16]byte { return e.Link }),
+		idColumn(rows, func(e projections.LinkExpiry) uuid.UUID { return e.Link }),
 		column(rows, func(e projections.LinkExpiry) string { return string(e.Status) }),
 		column(rows, func(e projections.LinkExpiry) string { return clean(e.Provider) }),
 		column(rows, func(e projections.LinkExpiry) string { return string(e.Health) }),
@@ -211,8 +225,8 @@ func counts(changes []projections.LinkCount) statement {
 func grantColumns(rows []projections.GrantRow) []any {
 	all := column(rows, projections.GrantRow.Columns)
 	return []any{
-		column(all, func(c projections.GrantColumns) [16]byte { return c.Grant }),
-		column(all, func(c projections.GrantColumns) [16]byte { return c.Link }),
+		idColumn(all, func(c projections.GrantColumns) uuid.UUID { return c.Grant }),
+		idColumn(all, func(c projections.GrantColumns) uuid.UUID { return c.Link }),
 		column(all, func(c projections.GrantColumns) int64 { return int64(c.Sequence) }),
 		column(all, func(c projections.GrantColumns) string { return string(c.Status) }),
 		column(all, func(c projections.GrantColumns) []byte { return c.Subject }),
@@ -230,37 +244,21 @@ func events(rows []domain.Record) statement {
 		return statement{}
 	}
 	return statement{putActivity, []any{
-		column(rows, func(r domain.Record) [16]byte { return r.Link }),
+		idColumn(rows, func(r domain.Record) uuid.UUID { return r.Link }),
 		column(rows, func(r domain.Record) int64 { return int64(r.Sequence) }),
-		column(rows, func(r domain.Record) *[16]byte {
-			if !r.OfGrant() {
-				return nil
-			}
-			id := [16]byte(r.Grant)
-			return &id
-		}),
+		idColumn(rows, func(r domain.Record) uuid.UUID { return r.Grant }), // none: a link's event
 		column(rows, func(r domain.Record) string { return clean(r.Type) }),
 		column(rows, func(r domain.Record) time.Time { return r.Time.Truncate(time.Microsecond) }),
 		column(rows, func(r domain.Record) int64 { return int64(r.Time.Nanosecond() % 1000) }), // which the time's column cannot hold
-		column(rows, func(r domain.Record) [16]byte { return r.ID }),
+		idColumn(rows, func(r domain.Record) uuid.UUID { return r.ID }),
 		column(rows, func(r domain.Record) int64 { return int64(r.Version) }),
 		column(rows, func(r domain.Record) string { return clean(r.Actor) }),
 		column(rows, func(r domain.Record) string { return clean(r.Correlation) }),
 		column(rows, func(r domain.Record) string { return clean(r.Causation) }),
 		column(rows, func(r domain.Record) string { return clean(r.Traceparent) }),
 		column(rows, func(r domain.Record) string { return clean(r.Hash) }),
-		column(rows, func(r domain.Record) string { return clean(string(r.Data)) }),
+		column(rows, func(r domain.Record) []byte { return cleanBytes(r.Data) }),
 	}}
-}
-
-// column gives a column's values. Ids are bytes: as uuid.UUID, the driver would
-// make text of each and read that again.
-func column[Row, T any](rows []Row, of func(Row) T) []T {
-	values := make([]T, len(rows))
-	for i, row := range rows {
-		values[i] = of(row)
-	}
-	return values
 }
 
 // orNull is a time as a column, where zero means never.
@@ -279,40 +277,47 @@ func clean(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
+// cleanBytes is clean for a text that is not copied when it is clean.
+func cleanBytes(b []byte) []byte {
+	if utf8.Valid(b) && bytes.IndexByte(b, 0) < 0 {
+		return b
+	}
+	return []byte(clean(string(b)))
+}
+
 // jsonb is a document as JSONB takes it: without NUL, which it cannot escape
 // either.
-func jsonb(doc []byte) string {
-	s := string(doc)
-	if !strings.Contains(s, `\u0000`) {
-		return s
+func jsonb(doc []byte) []byte {
+	if !bytes.Contains(doc, []byte(`\u0000`)) {
+		return doc
 	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
+	var b []byte
+	for i := 0; i < len(doc); i++ {
 		switch {
-		case strings.HasPrefix(s[i:], `\u0000`):
-			b.WriteString(`\ufffd`)
+		case bytes.HasPrefix(doc[i:], []byte(`\u0000`)):
+			b = append(b, `\ufffd`...)
 			i += 5
-		case s[i] == '\\': // takes the next byte along, which may be another backslash
-			b.WriteString(s[i : i+2])
+		case doc[i] == '\\': // takes the next byte along, which may be another backslash
+			b = append(b, doc[i:i+2]...)
 			i++
 		default:
-			b.WriteByte(s[i])
+			b = append(b, doc[i])
 		}
 	}
-	return b.String()
+	return b
 }
 
 // NextExpiries finds each link's first expiry but that of the grants left out,
 // by its index, all in one statement. Arrays of arrays do not survive UNNEST, so
 // that the grants of each link travel as one text.
 func (s *Store) NextExpiries(ctx context.Context, generation int, without map[uuid.UUID][]uuid.UUID) (map[uuid.UUID]time.Time, error) {
-	links, leftOut := make([][16]byte, 0, len(without)), make([]string, 0, len(without))
+	links, leftOut := make(ids, 0, len(without)), make([]string, 0, len(without))
 	for link, grants := range without {
-		ids := make([]string, len(grants))
+		texts := make([]string, len(grants))
 		for i, g := range grants {
-			ids[i] = g.String()
+			texts[i] = g.String()
 		}
-		links, leftOut = append(links, link), append(leftOut, strings.Join(ids, " "))
+		links, leftOut = append(links, link), append(leftOut, strings.Join(texts, " "))
 	}
 	rows, _ := s.pool.Query(ctx, tables.In(generation, nextExpiries), links, leftOut) // the error comes with the rows
 	found := make(map[uuid.UUID]time.Time, len(without))

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
@@ -13,12 +14,12 @@ import (
 // first one, and are encoded as without it.
 func TestRoom(t *testing.T) {
 	const rows = 100
-	id, at := [16]byte{1}, time.Now()
+	at := time.Now()
 	q := statement{args: []any{
-		column(make([]int, rows), func(int) [16]byte { return id }),
+		ids(column(make([]int, rows), func(int) uuid.UUID { return uuid.New() })),
 		column(make([]int, rows), func(int) string { return strings.Repeat("x", 99) }),
 		column(make([]int, rows), func(int) []byte { return []byte("name") }),
-		column(make([]int, rows), func(int) *[16]byte { return &id }),
+		ids(column([]uuid.UUID{uuid.New(), uuid.Nil, uuid.New()}, func(id uuid.UUID) uuid.UUID { return id })),
 		column(make([]int, rows), func(int) int64 { return 1 << 60 }),
 		column(make([]int, rows), func(int) time.Time { return at }),
 		column(make([]int, rows), func(int) *time.Time { return &at }),
@@ -27,10 +28,13 @@ func TestRoom(t *testing.T) {
 		pgtype.UUIDArrayOID, pgtype.TextArrayOID, pgtype.ByteaArrayOID, pgtype.UUIDArrayOID, pgtype.Int8ArrayOID, pgtype.TimestamptzArrayOID, pgtype.TimestamptzArrayOID,
 	}
 	types, plain := pgtype.NewMap(), pgtype.NewMap()
-	reserve(types)
+	knowIDs(types)
 	var want []byte
 	for i, arg := range q.args {
 		var err error
+		if column, ok := arg.(ids); ok {
+			arg = byDriver(column)
+		}
 		if want, err = plain.Encode(oids[i], pgtype.BinaryFormatCode, arg, want); err != nil {
 			t.Fatal(err)
 		}
@@ -53,6 +57,17 @@ func TestRoom(t *testing.T) {
 	if left := cap(got) - len(got); left > len(got)/4 {
 		t.Errorf("%d bytes of the room are left, of %d", left, len(got))
 	}
+}
+
+// byDriver is a column of ids as the driver knows them.
+func byDriver(column ids) []*[16]byte {
+	out := make([]*[16]byte, len(column))
+	for i := range column {
+		if column[i] != uuid.Nil {
+			out[i] = (*[16]byte)(&column[i])
+		}
+	}
+	return out
 }
 
 // TestRoomless: a statement that is not of columns stays as it is.
