@@ -87,6 +87,8 @@ type run struct {
 	rows     *remembered
 	log      *slog.Logger
 	at       Position
+	underway *underway // up to the position; nil: all is in the store
+	unfollow func()    // ends the feed
 	failures int
 }
 
@@ -98,58 +100,17 @@ func (r *run) follow(ctx context.Context) error {
 	}
 	r.at = at
 	r.rows.forget()
-	err = r.Feed.Follow(ctx, at.Sequence, r.handle)
+	following, unfollow := context.WithCancel(ctx)
+	defer unfollow()
+	r.unfollow = unfollow
+	err = r.Feed.Follow(following, at.Sequence, func(_ context.Context, records []domain.Record) error {
+		return r.handle(ctx, records)
+	})
+	if _, settled := r.settle(); settled != nil {
+		err = settled // it came before whatever ended the feed
+	}
 	if bad, ok := errors.AsType[*domain.UnreadableError](err); ok {
 		return &PoisonError{Projection: r.Projection.Name, Sequence: bad.Sequence, Type: bad.Type, Err: bad}
-	}
-	return err
-}
-
-// handle stores one batch. It does not return before the batch is stored, by
-// itself or by a faster projector, unless it never can be.
-func (r *run) handle(ctx context.Context, records []domain.Record) error {
-	for {
-		err := r.step(ctx, records)
-		if err != nil {
-			r.rows.forget()
-		}
-		var poison *PoisonError
-		switch {
-		case err == nil:
-			r.failures = 0
-			return nil
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.As(err, &poison), errors.Is(err, errRewound):
-			return err
-		case errors.Is(err, ErrFenced):
-			r.log.Debug("another projector was faster", "sequence", r.at.Sequence)
-			err = r.standby(ctx)
-			if errors.Is(err, errRewound) {
-				return err
-			}
-		}
-		if err != nil {
-			r.pause(ctx, err)
-		}
-	}
-}
-
-// step folds what is new in the batch and stores it in one transaction.
-func (r *run) step(ctx context.Context, records []domain.Record) error {
-	b, err := r.Projection.Fold(ctx, r.rows, r.at, records)
-	var poison *PoisonError
-	if err != nil && !errors.As(err, &poison) {
-		return err
-	}
-	if b.To > b.From {
-		if err := r.Store.Apply(ctx, b); err != nil {
-			return fmt.Errorf("store events %d to %d: %w", b.From+1, b.To, err)
-		}
-		r.at.Sequence = b.To
-		r.rows.stored(b)
-	} else if poison != nil {
-		return r.confirm(ctx, poison)
 	}
 	return err
 }

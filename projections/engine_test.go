@@ -151,9 +151,8 @@ func TestRewound(t *testing.T) {
 	m.fail = func(call string) error {
 		if call == "apply" && m.at.Sequence == l.Records[1].Sequence && !reset {
 			reset = true
-			at := m.at
-			*m = *newMemory()
-			m.at.Generation = at.Generation
+			m.at.Sequence = 0
+			clear(m.links)
 		}
 		return nil
 	}
@@ -162,6 +161,70 @@ func TestRewound(t *testing.T) {
 	}
 	if !reset || m.at.Sequence != l.Last() || len(m.links) != 3 {
 		t.Errorf("after a reset (%t) it is at %d with %d links", reset, m.at.Sequence, len(m.links))
+	}
+}
+
+// atRest is a log after whose last event none comes.
+type atRest struct{ *storetest.Log }
+
+func (l atRest) Follow(ctx context.Context, after uint64, handle func(context.Context, []domain.Record) error) error {
+	if err := l.Log.Follow(ctx, after, handle); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestLastEventIsStored: whatever happens to the last batch, no other has to come for
+// it to be seen to.
+func TestLastEventIsStored(t *testing.T) {
+	for name, disturb := range map[string]func(m *memory, tries int) error{
+		"the store is down": func(_ *memory, tries int) error {
+			if tries < 5 {
+				return errDown
+			}
+			return nil
+		},
+		"another projector stored a part": func(m *memory, tries int) error {
+			if tries == 1 {
+				m.at.Sequence++
+			}
+			return nil
+		},
+		"the checkpoint is set back": func(m *memory, tries int) error {
+			if tries == 1 {
+				m.at.Sequence = 0
+				clear(m.links)
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, l := newMemory(), threeLinks()
+				l.Batch = 2
+				tries := 0
+				m.fail = func(call string) error {
+					if call != "apply" || tries == 0 && m.at.Sequence == 0 {
+						return nil
+					}
+					tries++
+					return disturb(m, tries)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan error)
+				go func() { ended <- engineOn(m, atRest{l}).Run(ctx) }()
+				time.Sleep(time.Minute) // of the bubble
+				synctest.Wait()
+				if m.at.Sequence != l.Last() || len(m.links) != 3 || tries < 2 {
+					t.Errorf("it is at %d with %d links, after %d tries of the last batch", m.at.Sequence, len(m.links), tries)
+				}
+				cancel()
+				if err := <-ended; err != nil {
+					t.Error("run:", err)
+				}
+			})
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // memory is a store of one projection in memory, whose calls can be made to fail.
 type memory struct {
+	mu      sync.Mutex // an engine asks while it stores
 	at      projections.Position
 	links   map[uuid.UUID]projections.LinkRow
 	grants  map[uuid.UUID]projections.GrantRow
@@ -41,10 +43,14 @@ func (m *memory) failed(call string) error {
 }
 
 func (m *memory) Position(context.Context, string, int) (projections.Position, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	return m.at, m.failed("position")
 }
 
 func (m *memory) Apply(_ context.Context, b projections.Batch) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if err := m.failed("apply"); err != nil {
 		return err
 	}
@@ -67,6 +73,8 @@ func (m *memory) Apply(_ context.Context, b projections.Batch) error {
 }
 
 func (m *memory) Report(_ context.Context, p projections.Position) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if err := m.failed("report"); err != nil {
 		return err
 	}
@@ -78,10 +86,14 @@ func (m *memory) Report(_ context.Context, p projections.Position) error {
 }
 
 func (m *memory) LinkRows(_ context.Context, _ int, ids []uuid.UUID) ([]projections.LinkRow, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	return some(m.links, ids), m.failed("load")
 }
 
 func (m *memory) GrantRows(_ context.Context, _ int, ids []uuid.UUID) ([]projections.GrantRow, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	return some(m.grants, ids), m.failed("load")
 }
 
@@ -96,6 +108,8 @@ func some[Row any](rows map[uuid.UUID]Row, ids []uuid.UUID) []Row {
 }
 
 func (m *memory) NextExpiries(_ context.Context, _ int, without map[uuid.UUID][]uuid.UUID) (map[uuid.UUID]time.Time, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	found := map[uuid.UUID]time.Time{}
 	for link, grants := range without {
 		for row := range maps.Values(m.grants) {

@@ -2,28 +2,32 @@ package projections
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/google/uuid"
 )
 
-// remembered gives an engine the rows that it stored last without asking the
-// store, which is where they are written, not read. They are what the store holds
-// as long as no other projector works beside: whoever is fenced, or fails in any
-// other way, forgets them.
+// remembered gives an engine the rows that it used last without asking the store,
+// which is where they are written, not read. They are what the store holds, or will
+// when the batch is stored that is underway, as long as no other projector works
+// beside: whoever is fenced, or fails in any other way, forgets them.
 type remembered struct {
 	Store
 	links  recent[LinkRow]
 	grants recent[GrantRow]
+	last   []GrantRow // of the last batch: the store may not have them yet
 }
 
-func remember(s Store) *remembered {
-	return &remembered{s, recent[LinkRow]{}, recent[GrantRow]{}}
-}
+func remember(s Store) *remembered { return &remembered{Store: s} }
 
 func (m *remembered) forget() { *m = *remember(m.Store) }
 
-// stored takes note of the rows of a batch that is in the store.
+// stored takes note of the rows of a batch that is in the store, or will be before
+// the next one is.
 func (m *remembered) stored(b Batch) {
+	m.last = b.Grants
 	for _, row := range b.Links {
 		m.links.put(row.Link, row)
 	}
@@ -39,11 +43,30 @@ func (m *remembered) stored(b Batch) {
 }
 
 func (m *remembered) LinkRows(ctx context.Context, generation int, ids []uuid.UUID) ([]LinkRow, error) {
-	return m.links.ask(ctx, generation, ids, m.Store.LinkRows)
+	return m.links.ask(ctx, generation, ids, m.Store.LinkRows, func(r LinkRow) uuid.UUID { return r.Link })
 }
 
 func (m *remembered) GrantRows(ctx context.Context, generation int, ids []uuid.UUID) ([]GrantRow, error) {
-	return m.grants.ask(ctx, generation, ids, m.Store.GrantRows)
+	return m.grants.ask(ctx, generation, ids, m.Store.GrantRows, func(r GrantRow) uuid.UUID { return r.Grant })
+}
+
+// NextExpiries has the store leave out the grants of the last batch too, whether it
+// has them or not.
+func (m *remembered) NextExpiries(ctx context.Context, generation int, without map[uuid.UUID][]uuid.UUID) (map[uuid.UUID]time.Time, error) {
+	without, known := maps.Clone(without), map[uuid.UUID]time.Time{}
+	for _, row := range m.last {
+		if out, asked := without[row.Link]; asked && !slices.Contains(out, row.Grant) {
+			without[row.Link] = append(slices.Clip(out), row.Grant)
+			known[row.Link] = earliest(known[row.Link], row.KeptUntil())
+		}
+	}
+	found, err := m.Store.NextExpiries(ctx, generation, without)
+	for link, expiry := range known {
+		if first := earliest(found[link], expiry); err == nil && !first.IsZero() {
+			found[link] = first
+		}
+	}
+	return found, err
 }
 
 // recentRows is how many rows of a kind are remembered at least, and half of how
@@ -69,9 +92,10 @@ func (c *recent[Row]) get(id uuid.UUID) (Row, bool) {
 	return row, ok
 }
 
-// ask asks the store for what is not remembered.
+// ask asks the store for what is not remembered, and remembers it: what a batch
+// that is underway changes of a row must be found here.
 func (c *recent[Row]) ask(ctx context.Context, generation int, ids []uuid.UUID,
-	store func(context.Context, int, []uuid.UUID) ([]Row, error),
+	store func(context.Context, int, []uuid.UUID) ([]Row, error), id func(Row) uuid.UUID,
 ) ([]Row, error) {
 	var known []Row
 	var unknown []uuid.UUID
@@ -86,5 +110,8 @@ func (c *recent[Row]) ask(ctx context.Context, generation int, ids []uuid.UUID,
 		return known, nil
 	}
 	rows, err := store(ctx, generation, unknown)
+	for _, row := range rows {
+		c.put(id(row), row)
+	}
 	return append(known, rows...), err
 }

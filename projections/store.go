@@ -3,6 +3,7 @@ package projections
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,6 +30,11 @@ type Batch struct {
 	Counts     []LinkCount  // by how many each count changes
 	Grants     []GrantRow
 	Activity   []domain.Record
+}
+
+// failed is why a batch was not stored.
+func (b Batch) failed(err error) error {
+	return fmt.Errorf("store events %d to %d: %w", b.From+1, b.To, err)
 }
 
 // Rows gives the rows of a generation that a fold starts from.

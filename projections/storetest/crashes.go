@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -76,6 +77,26 @@ func testStoppedWithinTransaction(t *testing.T, open Open) {
 	}
 	if now := positions(t, s)["links"].Sequence; now != at {
 		t.Errorf("it moved the checkpoint from %d to %d", at, now)
+	}
+}
+
+// testFoldedAhead: each batch is folded while the one before is on its way into the
+// store, and some of these never arrive there.
+func testFoldedAhead(t *testing.T, open Open) {
+	s, l, r := migrated(t, open), new(Log), rand.New(rand.NewPCG(15, 16))
+	calls := 0
+	slow := applying{s, func(ctx context.Context, apply func(context.Context) error) error {
+		time.Sleep(time.Millisecond)
+		if calls++; calls%7 == 0 {
+			return errors.New("the connection broke")
+		}
+		return apply(ctx)
+	}}
+	for range 100 { // what is wrong in a row may be right after the next event
+		random(r, l, 6)
+		l.Batch = 1 + r.IntN(2)
+		project(t, slow, l)
+		equalToReplay(t, s, l.Records)
 	}
 }
 

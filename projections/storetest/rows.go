@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -179,4 +180,39 @@ func testNextExpiry(t *testing.T, open Open) {
 		wantAfterNoon(t, step.what+": next expiry", linkRow(t, s, "crm").NextExpiry, step.want)
 		equalToReplay(t, s, l.Records)
 	}
+}
+
+// testNextExpiryAhead: the same when the store does not have the last batch yet, while
+// the next one asks for the earliest end.
+func testNextExpiryAhead(t *testing.T, open Open) {
+	for what, tt := range map[string]struct {
+		of   string // another grant than the first
+		last grant.Event
+		want time.Duration
+	}{
+		"the second is renewed":     {"b", issued("b", 2, 9*time.Hour), 3 * time.Hour},
+		"the third ends earlier":    {"c", issued("c", 2, 90*time.Minute), 90 * time.Minute},
+		"the second is revoked":     {"b", grant.Revoked{}, 3 * time.Hour},
+		"the second is but touched": {"b", started(1), 2 * time.Hour},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s, l := migrated(t, open), (&Log{Batch: 1}).Link("crm", created("CRM", "google"))
+			for i, subject := range []string{"a", "b", "c"} {
+				l.Grant("crm/"+subject, issued(subject, 1, time.Duration(i+1)*time.Hour))
+			}
+			project(t, s, l)
+			l.Grant("crm/"+tt.of, tt.last).Grant("crm/a", grant.Suspended{})
+			project(t, slow(s), l)
+			wantAfterNoon(t, "next expiry", linkRow(t, s, "crm").NextExpiry, tt.want)
+			equalToReplay(t, s, l.Records)
+		})
+	}
+}
+
+// slow is a store that takes its time before it stores something.
+func slow(s Store) Store {
+	return applying{s, func(ctx context.Context, apply func(context.Context) error) error {
+		time.Sleep(10 * time.Millisecond)
+		return apply(ctx)
+	}}
 }
