@@ -20,6 +20,10 @@ const (
 	batchBytes  = 1 << 20
 )
 
+// pullBytes bounds what the server sends ahead. A larger message would never come:
+// it is the largest that a server should be configured to take.
+const pullBytes = 8 << 20
+
 // Feed delivers the log of links and grants in its order.
 type Feed struct {
 	JS        jetstream.JetStream
@@ -70,7 +74,7 @@ func (f Feed) FollowSubjects(ctx context.Context, subjects []string, after uint6
 		case events <- e:
 		case <-ctx.Done():
 		}
-	})
+	}, jetstream.PullMaxMessagesWithBytesLimit(batchEvents, pullBytes))
 	if err != nil {
 		return fmt.Errorf("read the log after %d: %w", after, unavailable(err))
 	}
