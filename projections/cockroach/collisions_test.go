@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"outlink/internal/testenv/database"
+	"outlink/projections/cockroach"
 	"outlink/projections/storetest"
 )
 
@@ -37,6 +38,10 @@ func TestEveryTransactionCollides(t *testing.T) {
 
 // What is cut off in the middle of anything, and run again, comes to the same end.
 func TestCutOffAnywhere(t *testing.T) {
-	url := database.New(t)
-	storetest.RunCutOff(t, open(t, url))
+	for way, s := range map[string]*cockroach.Store{
+		"by statements": open(t, database.New(t)),
+		"by COPY":       open(t, database.New(t)).CopyAll(),
+	} {
+		t.Run(way, func(t *testing.T) { storetest.RunCutOff(t, s) })
+	}
 }

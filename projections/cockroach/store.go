@@ -9,6 +9,7 @@ package cockroach
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -56,6 +57,9 @@ func Open(ctx context.Context, url string) (*Store, error) {
 		return nil, fmt.Errorf("ask the database who it is: %w", err)
 	}
 	s := &Store{pool: pool, cockroach: strings.Contains(version, "CockroachDB"), bulk: bulk}
+	if s.cockroach {
+		s.bulk = math.MaxInt // only measured on PostgreSQL
+	}
 	s.Reader = tables.NewReader(s.query)
 	return s, nil
 }

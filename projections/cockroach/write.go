@@ -68,7 +68,8 @@ const (
 )
 
 // bulk is from how many events on COPY is faster than a statement, though it asks
-// for the columns first.
+// for the columns first: it takes 1.2 us of this process and 5.5 us of PostgreSQL
+// an event, and the statement 2.9 and 8 us.
 const bulk = 200
 
 // Apply stores a batch; see [projections.Store].
