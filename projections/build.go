@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"outlink/domain"
 )
@@ -133,12 +134,12 @@ func (b Build) pass(ctx context.Context, g *Generation) error {
 	if err := f.finish(ctx, none{}, &all); err != nil {
 		return err
 	}
+	loading, ctx := errgroup.WithContext(ctx)
+	loading.SetLimit(2) // the database stores one part while the next is encoded
 	for part := range all.parts(loadRows) {
-		if err := b.Store.Load(ctx, part, again); err != nil {
-			return err
-		}
+		loading.Go(func() error { return b.Store.Load(ctx, part, again) })
 	}
-	return nil
+	return loading.Wait()
 }
 
 // begin records that the present pass stores rows from now on, and reports

@@ -1,7 +1,6 @@
 package cockroach
 
 import (
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
@@ -10,11 +9,12 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// column gives a column's values, as the driver takes them without reflection.
-func column[Row, T any](rows []Row, of func(Row) T) pgtype.FlatArray[T] {
+// column gives a column's values, as the driver takes them without reflection. Rows
+// are large: they stay where they are.
+func column[Row, T any](rows []Row, of func(*Row) T) pgtype.FlatArray[T] {
 	values := make([]T, len(rows))
-	for i, row := range rows {
-		values[i] = of(row)
+	for i := range rows {
+		values[i] = of(&rows[i])
 	}
 	return values
 }
@@ -23,7 +23,7 @@ func column[Row, T any](rows []Row, of func(Row) T) pgtype.FlatArray[T] {
 // of each and read that again.
 type ids []uuid.UUID
 
-func idColumn[Row any](rows []Row, of func(Row) uuid.UUID) ids { return ids(column(rows, of)) }
+func idColumn[Row any](rows []Row, of func(*Row) uuid.UUID) ids { return ids(column(rows, of)) }
 
 // idsFirst is a column of ids that is the first argument of a statement, with the
 // room that all its arguments take. The driver encodes them into one buffer, which
@@ -70,19 +70,15 @@ func (encodeIDs) Encode(value any, buf []byte) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("%T is no column of ids", value)
 	}
-	nulls := uint32(0)
+	nulls := 0
 	if slices.Contains(column, uuid.Nil) {
 		nulls = 1
 	}
-	for _, n := range [...]uint32{1, nulls, pgtype.UUIDOID, uint32(len(column)), 1} {
-		buf = binary.BigEndian.AppendUint32(buf, n)
+	for _, n := range [...]int{1, nulls, pgtype.UUIDOID, len(column), 1} {
+		buf = length(buf, n)
 	}
 	for _, id := range column {
-		if id == uuid.Nil {
-			buf = binary.BigEndian.AppendUint32(buf, 1<<32-1) // length -1
-			continue
-		}
-		buf = append(binary.BigEndian.AppendUint32(buf, uint32(len(id))), id[:]...)
+		buf = appendID(buf, id)
 	}
 	return buf, nil
 }
@@ -103,7 +99,7 @@ func roomy(q statement) statement {
 }
 
 func roomOf(column any) int {
-	const header, length = 20, 4
+	const header, length = 20, 4 // of an array; and of each value
 	room := header
 	switch c := column.(type) {
 	case pgtype.FlatArray[string]:
@@ -113,6 +109,10 @@ func roomOf(column any) int {
 	case pgtype.FlatArray[[]byte]:
 		for _, v := range c {
 			room += length + len(v)
+		}
+	case documents:
+		for _, v := range c {
+			room += length + 1 + len(v)
 		}
 	case ids:
 		room += len(c) * (length + len(uuid.Nil))

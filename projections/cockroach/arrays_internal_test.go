@@ -16,13 +16,13 @@ func TestRoom(t *testing.T) {
 	const rows = 100
 	at := time.Now()
 	q := statement{args: []any{
-		ids(column(make([]int, rows), func(int) uuid.UUID { return uuid.New() })),
-		column(make([]int, rows), func(int) string { return strings.Repeat("x", 99) }),
-		column(make([]int, rows), func(int) []byte { return []byte("name") }),
-		ids(column([]uuid.UUID{uuid.New(), uuid.Nil, uuid.New()}, func(id uuid.UUID) uuid.UUID { return id })),
-		column(make([]int, rows), func(int) int64 { return 1 << 60 }),
-		column(make([]int, rows), func(int) time.Time { return at }),
-		column(make([]int, rows), func(int) *time.Time { return &at }),
+		ids(column(make([]int, rows), func(*int) uuid.UUID { return uuid.New() })),
+		column(make([]int, rows), func(*int) string { return strings.Repeat("x", 99) }),
+		column(make([]int, rows), func(*int) []byte { return []byte("name") }),
+		ids(column([]uuid.UUID{uuid.New(), uuid.Nil, uuid.New()}, func(id *uuid.UUID) uuid.UUID { return *id })),
+		column(make([]int, rows), func(*int) int64 { return 1 << 60 }),
+		column(make([]int, rows), func(*int) time.Time { return at }),
+		column(make([]int, rows), func(*int) *time.Time { return &at }),
 	}}
 	oids := []uint32{
 		pgtype.UUIDArrayOID, pgtype.TextArrayOID, pgtype.ByteaArrayOID, pgtype.UUIDArrayOID, pgtype.Int8ArrayOID, pgtype.TimestamptzArrayOID, pgtype.TimestamptzArrayOID,

@@ -63,8 +63,8 @@ func (s *Store) Load(ctx context.Context, b projections.Batch, again bool) error
 			}
 		}
 		for _, t := range tables {
-			if _, err := tx.CopyFrom(ctx, pgx.Identifier{t.name}, t.columns, pgx.CopyFromRows(t.rows)); err != nil {
-				return fmt.Errorf("copy into %s: %w", t.name, err)
+			if err := t.run(ctx, tx); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -87,13 +87,6 @@ func (s *Store) merge(ctx context.Context, b projections.Batch) error {
 	})
 }
 
-// copying is what one COPY takes.
-type copying struct {
-	name    string
-	columns []string
-	rows    [][]any
-}
-
 var (
 	linkNames     = []string{"link_id", "sequence", "changed", "status", "provider", "health", "name_lower", "updated_at", "doc"}
 	expiryNames   = []string{"link_id", "status", "provider", "health", "name_lower", "next_expiry"}
@@ -101,7 +94,7 @@ var (
 	activityNames = []string{"link_id", "sequence", "grant_id", "type", "at", "nanos", "id", "version", "actor", "correlation", "causation", "traceparent", "hash", "data"}
 )
 
-// copied turns the batch's columns, as projectors store them, into rows.
+// copied are the batch's columns as projectors store them, table by table.
 func copied(b projections.Batch) ([]copying, error) {
 	var all []copying
 	for _, t := range []struct {
@@ -110,7 +103,7 @@ func copied(b projections.Batch) ([]copying, error) {
 		make  func() (statement, error)
 		rows  int
 	}{
-		{"links_gN", linkNames, func() (statement, error) { return putLinkRows("", b.Links) }, len(b.Links)},
+		{"links_gN", linkNames, func() (statement, error) { return linkDocuments(b.Links) }, len(b.Links)},
 		{"link_expiries_gN", expiryNames, func() (statement, error) { return expiries(b.Expiries), nil }, len(b.Expiries)},
 		{"grants_gN", grantNames, func() (statement, error) { return putGrantRows("", b.Grants) }, len(b.Grants)},
 		{"activity_gN", activityNames, func() (statement, error) { return events(b.Activity), nil }, len(b.Activity)},
@@ -122,46 +115,19 @@ func copied(b projections.Batch) ([]copying, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, copying{tables.In(b.Generation, t.table), t.names, transposed(columns.args, t.rows)})
+		all = append(all, copying{tables.In(b.Generation, t.table), t.names, columns.args, t.rows})
 	}
 	return all, nil
 }
 
-func transposed(columns []any, rows int) [][]any {
-	out := make([][]any, rows)
-	cells := make([]any, rows*len(columns))
-	for i := range out {
-		out[i] = cells[i*len(columns) : (i+1)*len(columns)]
+// linkDocuments is putLinkRows for COPY, which casts nothing.
+func linkDocuments(rows []projections.LinkRow) (statement, error) {
+	q, err := putLinkRows("", rows)
+	if err == nil {
+		last := len(q.args) - 1
+		q.args[last] = documents(q.args[last].(pgtype.FlatArray[[]byte]))
 	}
-	for k, column := range columns {
-		switch c := column.(type) {
-		case ids:
-			for i, id := range c {
-				if id != uuid.Nil {
-					out[i][k] = [16]byte(id)
-				}
-			}
-		case pgtype.FlatArray[int64]:
-			cell(out, k, c)
-		case pgtype.FlatArray[string]:
-			cell(out, k, c)
-		case pgtype.FlatArray[[]byte]:
-			cell(out, k, c)
-		case pgtype.FlatArray[time.Time]:
-			cell(out, k, c)
-		case pgtype.FlatArray[*time.Time]:
-			cell(out, k, c)
-		default:
-			panic(fmt.Sprintf("a column of %T", column)) // a column that nobody writes
-		}
-	}
-	return out
-}
-
-func cell[T any](rows [][]any, k int, values []T) {
-	for i, v := range values {
-		rows[i][k] = v
-	}
+	return q, err
 }
 
 // Record keeps how far a build has come.
