@@ -30,6 +30,9 @@ func (s *Store) Begin(ctx context.Context, g projections.Generation) (projection
 	if err := m.run(ctx, tables.GenerationFile(g.Projection), g.Generation, primary); err != nil {
 		return g, err
 	}
+	if err := m.key(ctx, g, dropKey); err != nil {
+		return g, err
+	}
 	g.State = projections.StateBuilding
 	return g, s.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `INSERT INTO builds (name, generation, label, target, passes, passed) VALUES ($1, $2, $3, $4, $5, 0)`,
@@ -40,6 +43,23 @@ func (s *Store) Begin(ctx context.Context, g projections.Generation) (projection
 			g.Projection, g.Generation, g.State)
 		return err
 	})
+}
+
+const (
+	dropKey = `ALTER TABLE activity_gN DROP CONSTRAINT IF EXISTS activity_gN_pkey`
+	addKey  = `ALTER TABLE activity_gN ADD PRIMARY KEY (link_id, sequence)`
+)
+
+// key has PostgreSQL make the timeline's key when its rows are there, sorted: each
+// comes once, with the checkpoint. CockroachDB stores rows by their key.
+func (m *migration) key(ctx context.Context, g projections.Generation, change string) error {
+	if m.cockroach || g.Projection != projections.Activity.Name {
+		return nil
+	}
+	if err := m.step(ctx, tables.In(g.Generation, change)); err != nil {
+		return fmt.Errorf("the key of the timeline: %w", err)
+	}
+	return nil
 }
 
 // Load copies rows in, in one transaction with the checkpoint. Rows that may be
@@ -144,6 +164,9 @@ func (s *Store) Finish(ctx context.Context, g projections.Generation) error {
 		return err
 	}
 	defer m.release(ctx)
+	if err := m.key(ctx, g, addKey); err != nil && !hasState(err, "42P16") { // it has one: Finish was cut off
+		return err
+	}
 	if err := m.run(ctx, tables.GenerationFile(g.Projection), g.Generation, tables.Secondary); err != nil {
 		return err
 	}
