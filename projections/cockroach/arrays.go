@@ -19,9 +19,11 @@ func column[Row, T any](rows []Row, of func(*Row) T) pgtype.FlatArray[T] {
 	return values
 }
 
-// ids is a column of ids, where the zero id is NULL. The driver would make a text
-// of each and read that again.
+// ids is a column of ids. The driver would make a text of each and read that again.
 type ids []uuid.UUID
+
+// optionalIDs is a column of ids where the zero one is NULL.
+type optionalIDs []uuid.UUID
 
 func idColumn[Row any](rows []Row, of func(*Row) uuid.UUID) ids { return ids(column(rows, of)) }
 
@@ -47,7 +49,7 @@ func knowIDs(types *pgtype.Map) {
 func (c idArrays) PlanEncode(m *pgtype.Map, oid uint32, format int16, value any) pgtype.EncodePlan {
 	if format == pgtype.BinaryFormatCode {
 		switch value.(type) {
-		case ids, idsFirst:
+		case ids, optionalIDs, idsFirst:
 			return encodeIDs{}
 		}
 	}
@@ -61,24 +63,26 @@ type encodeIDs struct{}
 
 // Encode implements pgtype.EncodePlan.
 func (encodeIDs) Encode(value any, buf []byte) ([]byte, error) {
-	var column ids
+	var column []uuid.UUID
+	one, nulls := appendID, 0
 	switch v := value.(type) {
 	case ids:
 		column = v
 	case idsFirst:
 		column, buf = v.ids, slices.Grow(buf, v.room)
+	case optionalIDs:
+		column, one = v, appendOptionalID
+		if slices.Contains(column, uuid.Nil) {
+			nulls = 1
+		}
 	default:
 		return nil, fmt.Errorf("%T is no column of ids", value)
-	}
-	nulls := 0
-	if slices.Contains(column, uuid.Nil) {
-		nulls = 1
 	}
 	for _, n := range [...]int{1, nulls, pgtype.UUIDOID, len(column), 1} {
 		buf = length(buf, n)
 	}
 	for _, id := range column {
-		buf = appendID(buf, id)
+		buf = one(buf, id)
 	}
 	return buf, nil
 }
@@ -115,6 +119,8 @@ func roomOf(column any) int {
 			room += length + 1 + len(v)
 		}
 	case ids:
+		room += len(c) * (length + len(uuid.Nil))
+	case optionalIDs:
 		room += len(c) * (length + len(uuid.Nil))
 	case pgtype.FlatArray[int64]:
 		room += len(c) * (length + 8)

@@ -16,10 +16,10 @@ func TestRoom(t *testing.T) {
 	const rows = 100
 	at := time.Now()
 	q := statement{args: []any{
-		ids(column(make([]int, rows), func(*int) uuid.UUID { return uuid.New() })),
+		ids(append(column(make([]int, rows-1), func(*int) uuid.UUID { return uuid.New() }), uuid.Nil)),
 		column(make([]int, rows), func(*int) string { return strings.Repeat("x", 99) }),
 		column(make([]int, rows), func(*int) []byte { return []byte("name") }),
-		ids(column([]uuid.UUID{uuid.New(), uuid.Nil, uuid.New()}, func(id *uuid.UUID) uuid.UUID { return *id })),
+		optionalIDs(column([]uuid.UUID{uuid.New(), uuid.Nil, uuid.New()}, func(id *uuid.UUID) uuid.UUID { return *id })),
 		column(make([]int, rows), func(*int) int64 { return 1 << 60 }),
 		column(make([]int, rows), func(*int) time.Time { return at }),
 		column(make([]int, rows), func(*int) *time.Time { return &at }),
@@ -32,8 +32,11 @@ func TestRoom(t *testing.T) {
 	var want []byte
 	for i, arg := range q.args {
 		var err error
-		if column, ok := arg.(ids); ok {
-			arg = byDriver(column)
+		switch column := arg.(type) {
+		case ids:
+			arg = pgtype.FlatArray[[16]byte](byDriver(column))
+		case optionalIDs:
+			arg = nullable(column)
 		}
 		if want, err = plain.Encode(oids[i], pgtype.BinaryFormatCode, arg, want); err != nil {
 			t.Fatal(err)
@@ -59,12 +62,21 @@ func TestRoom(t *testing.T) {
 	}
 }
 
-// byDriver is a column of ids as the driver knows them.
-func byDriver(column ids) []*[16]byte {
-	out := make([]*[16]byte, len(column))
-	for i := range column {
-		if column[i] != uuid.Nil {
-			out[i] = (*[16]byte)(&column[i])
+// byDriver are ids as the driver knows them.
+func byDriver(column []uuid.UUID) (out [][16]byte) {
+	for _, id := range column {
+		out = append(out, id)
+	}
+	return out
+}
+
+// nullable are ids that may be none, as the driver knows them.
+func nullable(column []uuid.UUID) (out []*[16]byte) {
+	for i, id := range column {
+		if id == uuid.Nil {
+			out = append(out, nil)
+		} else {
+			out = append(out, (*[16]byte)(&column[i]))
 		}
 	}
 	return out

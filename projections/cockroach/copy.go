@@ -61,6 +61,8 @@ func fieldOf(column any) field {
 	switch c := column.(type) {
 	case ids:
 		return func(buf []byte, row int) []byte { return appendID(buf, c[row]) }
+	case optionalIDs:
+		return func(buf []byte, row int) []byte { return appendOptionalID(buf, c[row]) }
 	case pgtype.FlatArray[int64]:
 		return func(buf []byte, row int) []byte { return appendInt(buf, c[row]) }
 	case pgtype.FlatArray[string]:
@@ -90,11 +92,13 @@ const null = -1
 
 func length(buf []byte, n int) []byte { return binary.BigEndian.AppendUint32(buf, uint32(int32(n))) }
 
-func appendID(buf []byte, id uuid.UUID) []byte {
+func appendID(buf []byte, id uuid.UUID) []byte { return append(length(buf, len(id)), id[:]...) }
+
+func appendOptionalID(buf []byte, id uuid.UUID) []byte {
 	if id == uuid.Nil {
 		return length(buf, null)
 	}
-	return append(length(buf, len(id)), id[:]...)
+	return appendID(buf, id)
 }
 
 func appendInt(buf []byte, n int64) []byte {

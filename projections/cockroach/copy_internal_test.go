@@ -18,7 +18,8 @@ func TestCopyEncodes(t *testing.T) {
 		oid    uint32
 		values []any // as the driver takes them
 	}{
-		{ids{id, uuid.Nil}, pgtype.UUIDOID, []any{[16]byte(id), nil}},
+		{ids{id, uuid.Nil}, pgtype.UUIDOID, []any{[16]byte(id), [16]byte{}}},
+		{optionalIDs{id, uuid.Nil}, pgtype.UUIDOID, []any{[16]byte(id), nil}},
 		{pgtype.FlatArray[int64]{-1, 1 << 60}, pgtype.Int8OID, []any{int64(-1), int64(1 << 60)}},
 		{pgtype.FlatArray[string]{"", "naïve"}, pgtype.TextOID, []any{"", "naïve"}},
 		{pgtype.FlatArray[[]byte]{{}, {0, 255}}, pgtype.ByteaOID, []any{[]byte{}, []byte{0, 255}}},

@@ -247,7 +247,7 @@ func events(rows []domain.Record) statement {
 	return statement{putActivity, []any{
 		idColumn(rows, func(r *domain.Record) uuid.UUID { return r.Link }),
 		column(rows, func(r *domain.Record) int64 { return int64(r.Sequence) }),
-		idColumn(rows, func(r *domain.Record) uuid.UUID { return r.Grant }), // none: a link's event
+		optionalIDs(column(rows, func(r *domain.Record) uuid.UUID { return r.Grant })), // none: a link's event
 		column(rows, func(r *domain.Record) string { return clean(r.Type) }),
 		column(rows, func(r *domain.Record) time.Time { return r.Time.Truncate(time.Microsecond) }),
 		column(rows, func(r *domain.Record) int64 { return int64(r.Time.Nanosecond() % 1000) }), // which the time's column cannot hold
