@@ -25,7 +25,7 @@ func (r *run) handle(ctx context.Context, records []domain.Record) error {
 	switch {
 	case settled != nil:
 		return settled
-	case err != nil || !sound: // maybe for what it was folded on: that may have changed
+	case err != nil || !sound: // not to be believed of a fold on top of what was not stored yet
 		return r.persist(ctx, records, r.step(ctx, records))
 	case b.To > b.From:
 		r.start(ctx, b, records)

@@ -19,7 +19,8 @@ type Feed interface {
 	// returns an error, which it returns as it is. A batch may begin with events
 	// that were delivered before. A message that is no event ends it with a
 	// *domain.UnreadableError, after everything before it was handed over. Of a
-	// foreign message only the place comes, see [domain.Record.Foreign].
+	// foreign message only the place comes, see [domain.Record.Foreign]. A batch is
+	// read for some time after handle has returned.
 	Follow(ctx context.Context, after uint64, handle func(ctx context.Context, batch []domain.Record) error) error
 }
 

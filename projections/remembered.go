@@ -2,17 +2,16 @@ package projections
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 )
 
-// remembered gives an engine the rows that it used last without asking the store,
-// which is where they are written, not read. They are what the store holds, or will
-// when the batch is stored that is underway, as long as no other projector works
-// beside: whoever is fenced, or fails in any other way, forgets them.
+// remembered gives an engine the rows that it used last, without asking the store.
+// They are what the store holds, or will when the batch is stored that is underway, as
+// long as no other projector works beside: whoever is fenced, or fails in any other
+// way, forgets them.
 type remembered struct {
 	Store
 	links  recent[LinkRow]
@@ -53,14 +52,21 @@ func (m *remembered) GrantRows(ctx context.Context, generation int, ids []uuid.U
 // NextExpiries has the store leave out the grants of the last batch too, whether it
 // has them or not.
 func (m *remembered) NextExpiries(ctx context.Context, generation int, without map[uuid.UUID][]uuid.UUID) (map[uuid.UUID]time.Time, error) {
-	without, known := maps.Clone(without), map[uuid.UUID]time.Time{}
+	all, leftOut := make(map[uuid.UUID][]uuid.UUID, len(without)), map[uuid.UUID]bool{}
+	for link, grants := range without {
+		all[link] = slices.Clip(grants) // so that they stay as they are
+		for _, g := range grants {
+			leftOut[g] = true
+		}
+	}
+	known := map[uuid.UUID]time.Time{}
 	for _, row := range m.last {
-		if out, asked := without[row.Link]; asked && !slices.Contains(out, row.Grant) {
-			without[row.Link] = append(slices.Clip(out), row.Grant)
+		if grants, asked := all[row.Link]; asked && !leftOut[row.Grant] {
+			all[row.Link] = append(grants, row.Grant)
 			known[row.Link] = earliest(known[row.Link], row.KeptUntil())
 		}
 	}
-	found, err := m.Store.NextExpiries(ctx, generation, without)
+	found, err := m.Store.NextExpiries(ctx, generation, all)
 	for link, expiry := range known {
 		if first := earliest(found[link], expiry); err == nil && !first.IsZero() {
 			found[link] = first
@@ -70,7 +76,8 @@ func (m *remembered) NextExpiries(ctx context.Context, generation int, without m
 }
 
 // recentRows is how many rows of a kind are remembered at least, and half of how
-// many at most: some thirty megabytes.
+// many at most: some thirty megabytes. It is far more than two batches use, so that
+// what the one underway uses is there for the next.
 const recentRows = 20_000
 
 // recent holds the rows that were used last: when the young ones are many, they
@@ -101,6 +108,9 @@ func (c *recent[Row]) ask(ctx context.Context, generation int, ids []uuid.UUID,
 	var unknown []uuid.UUID
 	for _, id := range ids {
 		if row, ok := c.get(id); ok {
+			if _, young := c.young[id]; !young {
+				c.put(id, row)
+			}
 			known = append(known, row)
 		} else {
 			unknown = append(unknown, id)

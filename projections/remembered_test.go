@@ -2,13 +2,17 @@ package projections_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
 
+	"outlink/domain"
+	"outlink/domain/grant"
 	"outlink/domain/link"
 	"outlink/projections"
 	"outlink/projections/storetest"
@@ -73,4 +77,79 @@ func TestEngineRemembersRows(t *testing.T) {
 	if err != nil || len(rows) != 1 || rows[0].State.Version != 21 {
 		t.Errorf("beside another projector the row is %+v, error %v", rows, err)
 	}
+}
+
+// cut is a log in batches of these lengths.
+type cut struct {
+	*storetest.Log
+	lengths []int
+}
+
+func (c *cut) here() {
+	n := len(c.Records)
+	for _, before := range c.lengths {
+		n -= before
+	}
+	c.lengths = append(c.lengths, n)
+}
+
+func (c *cut) Follow(ctx context.Context, _ uint64, handle func(context.Context, []domain.Record) error) error {
+	rest := c.Records
+	for _, n := range c.lengths {
+		if err := handle(ctx, rest[:n]); err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	return nil
+}
+
+// late is a store that takes its time before it stores something.
+type late struct{ projections.Store }
+
+func (l late) Apply(ctx context.Context, b projections.Batch) error {
+	time.Sleep(time.Second) // of the bubble
+	return l.Store.Apply(ctx, b)
+}
+
+// TestUsedRowsAreRemembered: the link of a grant that was renewed by the batch underway
+// has the expiry that this gives it, however many other links were used meanwhile.
+func TestUsedRowsAreRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, l := newMemory(), &cut{Log: new(storetest.Log)}
+		links := 0
+		others := func(n int) {
+			for range n {
+				links++
+				l.Link(fmt.Sprint("other ", links), link.Created{})
+			}
+		}
+		token := func(subject string, generation uint64, hours time.Duration) {
+			l.Grant("crm/"+subject, grant.TokenIssued{Subject: subject, Generation: generation, ExpiresAt: storetest.Noon.Add(hours * time.Hour)})
+		}
+		l.Link("crm", link.Created{})
+		token("a", 1, 1)
+		token("b", 1, 2)
+		token("c", 1, 3)
+		l.here()
+		for range 18 {
+			others(2000)
+			l.here()
+		}
+		others(1000)
+		l.here()
+		token("a", 2, 9)
+		others(1999)
+		l.here()
+		l.Grant("crm/c", grant.Suspended{})
+		l.here()
+		e := engineOn(m, l)
+		e.Store = late{m}
+		if err := e.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if next := m.links[storetest.LinkID("crm")].NextExpiry; !next.Equal(storetest.Noon.Add(2 * time.Hour)) {
+			t.Errorf("the next expiry is %v", next)
+		}
+	})
 }

@@ -20,15 +20,23 @@ const (
 	batchBytes  = 1 << 20
 )
 
-// pullBytes bounds what the server sends ahead. A larger message would never come:
-// it is the largest that a server should be configured to take.
+// pullBytes bounds what the server sends ahead, twice; batchEvents do as well.
 const pullBytes = 8 << 20
+
+// pull is how a reader asks for messages. One that is larger than the bound would
+// never come, and nothing behind it.
+func (f Feed) pull() jetstream.PullConsumeOpt {
+	const protocol = 64 << 10 // subjects, and what the server counts
+	return jetstream.PullMaxMessagesWithBytesLimit(cmp.Or(f.ahead, batchEvents), max(pullBytes, int(f.JS.Conn().MaxPayload())+protocol))
+}
 
 // Feed delivers the log of links and grants in its order.
 type Feed struct {
 	JS        jetstream.JetStream
 	Namespace bus.Namespace
 	Guard     *Guard // nil: foreign messages are not told from events
+
+	ahead int // messages that the server sends before they are asked for; 0: batchEvents
 }
 
 // Follow delivers every event after a sequence, in batches of what is there:
@@ -74,7 +82,7 @@ func (f Feed) FollowSubjects(ctx context.Context, subjects []string, after uint6
 		case events <- e:
 		case <-ctx.Done():
 		}
-	}, jetstream.PullMaxMessagesWithBytesLimit(batchEvents, pullBytes))
+	}, f.pull())
 	if err != nil {
 		return fmt.Errorf("read the log after %d: %w", after, unavailable(err))
 	}
@@ -256,6 +264,7 @@ func (f Feed) read(ctx context.Context, subjects []string, after uint64, limit i
 	if err != nil {
 		return nil, err
 	}
+	f.ahead = min(limit+100, batchEvents) // with some that are none of these
 	var records []domain.Record
 	err = f.Each(ctx, subjects, after, end, func(r domain.Record) error {
 		if records = append(records, r); len(records) >= limit {

@@ -61,9 +61,9 @@ const (
 			$9::TEXT[], $10::TEXT[], $11::TEXT[], $12::TEXT[], $13::TEXT[], $14::TEXT[]) AS r (a, b, c, d, e, f, g, h, i, j, k, l, m, n)
 		ON CONFLICT (link_id, sequence) DO NOTHING`
 
-	nextExpiries = `SELECT l.id, g.kept_until FROM UNNEST($1::UUID[], $2::TEXT[]) AS l (id, without)
+	nextExpiries = `SELECT l.id, g.kept_until FROM UNNEST($1::UUID[]) AS l (id)
 		CROSS JOIN LATERAL (SELECT kept_until FROM grants_gN
-			WHERE link_id = l.id AND kept_until IS NOT NULL AND NOT grant_id = ANY(string_to_array(l.without, ' ')::UUID[])
+			WHERE link_id = l.id AND kept_until IS NOT NULL AND grant_id NOT IN (SELECT UNNEST($2::UUID[]))
 			ORDER BY kept_until, grant_id LIMIT 1) AS g`
 )
 
@@ -74,7 +74,7 @@ const bulk = 200
 
 // Apply stores a batch; see [projections.Store].
 func (s *Store) Apply(ctx context.Context, b projections.Batch) error {
-	if len(b.Activity) < s.bulk {
+	if len(b.Activity) < s.bulk || !onlyEvents(b) {
 		return s.upsert(ctx, b)
 	}
 	err := s.Load(ctx, b, false)
@@ -82,6 +82,11 @@ func (s *Store) Apply(ctx context.Context, b projections.Batch) error {
 		return s.upsert(ctx, b)
 	}
 	return err
+}
+
+// onlyEvents reports whether a batch is all that Load takes.
+func onlyEvents(b projections.Batch) bool {
+	return b.To > b.From && len(b.Links)+len(b.Expiries)+len(b.Counts)+len(b.Grants) == 0
 }
 
 // upsert has the checkpoint and the rows go to the server together; they are undone
@@ -309,16 +314,11 @@ func jsonb(doc []byte) []byte {
 }
 
 // NextExpiries finds each link's first expiry but that of the grants left out,
-// by its index, all in one statement. Arrays of arrays do not survive UNNEST, so
-// that the grants of each link travel as one text.
+// by its index, all in one statement: a grant is of one link.
 func (s *Store) NextExpiries(ctx context.Context, generation int, without map[uuid.UUID][]uuid.UUID) (map[uuid.UUID]time.Time, error) {
-	links, leftOut := make(ids, 0, len(without)), make([]string, 0, len(without))
+	links, leftOut := make(ids, 0, len(without)), ids{}
 	for link, grants := range without {
-		texts := make([]string, len(grants))
-		for i, g := range grants {
-			texts[i] = g.String()
-		}
-		links, leftOut = append(links, link), append(leftOut, strings.Join(texts, " "))
+		links, leftOut = append(links, link), append(leftOut, grants...)
 	}
 	rows, _ := s.pool.Query(ctx, tables.In(generation, nextExpiries), links, leftOut) // the error comes with the rows
 	found := make(map[uuid.UUID]time.Time, len(without))

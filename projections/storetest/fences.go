@@ -57,9 +57,9 @@ func testRowNeverGoesBack(t *testing.T, open Open) {
 	equalToReplay(t, s, l.Records)
 }
 
-// both runs two projectors of links at once, and counts how often one of them
+// both runs two projectors of the same at once, and counts how often one of them
 // came too late. around is called with each Apply of either.
-func both(t *testing.T, s Store, l *Log, around func(ctx context.Context, apply func(context.Context) error) error, ended func()) (fenced int64) {
+func both(t *testing.T, p projections.Projection, s Store, l *Log, around func(ctx context.Context, apply func(context.Context) error) error, ended func()) (fenced int64) {
 	t.Helper()
 	var late atomic.Int64
 	counting := applying{s, func(ctx context.Context, apply func(context.Context) error) error {
@@ -75,14 +75,14 @@ func both(t *testing.T, s Store, l *Log, around func(ctx context.Context, apply 
 		all.Go(func() {
 			<-start
 			defer ended()
-			if err := engine(projections.Links, counting, l).Run(t.Context()); err != nil {
+			if err := engine(p, counting, l).Run(t.Context()); err != nil {
 				t.Error("projector:", err)
 			}
 		})
 	}
 	close(start)
 	all.Wait()
-	if at := positions(t, s)["links"].Sequence; at != l.Last() {
+	if at := positions(t, s)[p.Name].Sequence; at != l.Last() {
 		t.Errorf("both ended at %d, want %d", at, l.Last())
 	}
 	return late.Load()
@@ -93,7 +93,9 @@ func testTwoProjectors(t *testing.T, open Open) {
 	s, l, r := migrated(t, open), &Log{Batch: 2}, rand.New(rand.NewPCG(9, 10))
 	for range 10 {
 		random(r, l, 40)
-		both(t, s, l, func(ctx context.Context, apply func(context.Context) error) error { return apply(ctx) }, func() {})
+		for _, p := range projections.All() {
+			both(t, p, s, l, func(ctx context.Context, apply func(context.Context) error) error { return apply(ctx) }, func() {})
+		}
 	}
 	project(t, s, l)
 	equalToReplay(t, s, l.Records)
@@ -103,18 +105,20 @@ func testTwoProjectors(t *testing.T, open Open) {
 // it: one is fenced each time, and goes on from where the other has come.
 func testTwoProjectorsMeet(t *testing.T, open Open) {
 	s, l := migrated(t, open), random(rand.New(rand.NewPCG(11, 12)), &Log{Batch: 4}, 100)
-	meet, gone := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	together := func(ctx context.Context, apply func(context.Context) error) error {
-		select {
-		case meet <- struct{}{}:
-		case <-meet:
-		case <-gone:
+	for _, p := range projections.All() {
+		meet, gone := make(chan struct{}), make(chan struct{})
+		var once sync.Once
+		together := func(ctx context.Context, apply func(context.Context) error) error {
+			select {
+			case meet <- struct{}{}:
+			case <-meet:
+			case <-gone:
+			}
+			return apply(ctx)
 		}
-		return apply(ctx)
-	}
-	if fenced := both(t, s, l, together, func() { once.Do(func() { close(gone) }) }); fenced < 10 {
-		t.Errorf("a projector was fenced only %d times: the two did not meet", fenced)
+		if fenced := both(t, p, s, l, together, func() { once.Do(func() { close(gone) }) }); fenced < 10 {
+			t.Errorf("a projector of %s was fenced only %d times: the two did not meet", p.Name, fenced)
+		}
 	}
 	project(t, s, l)
 	equalToReplay(t, s, l.Records)
