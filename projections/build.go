@@ -52,7 +52,8 @@ type Builder interface {
 	Begin(ctx context.Context, g Generation) (Generation, error)
 
 	// Load stores rows in bulk, and moves the checkpoint if the batch has a way
-	// to go. Rows that may be there already are loaded again with again.
+	// to go; those that have none may be loaded at once. Rows that may be there already
+	// are loaded again with again.
 	Load(ctx context.Context, b Batch, again bool) error
 
 	// Record keeps how many passes have begun and how many are done.

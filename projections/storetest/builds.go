@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -109,11 +110,14 @@ func activity(t testing.TB, s projections.Reader, name string) []domain.Record {
 // watching is a builder that notes how rows are loaded.
 type watching struct {
 	Store
+	mu    sync.Mutex
 	again []bool
 }
 
 func (s *watching) Load(ctx context.Context, b projections.Batch, again bool) error {
+	s.mu.Lock()
 	s.again = append(s.again, again)
+	s.mu.Unlock()
 	return s.Store.Load(ctx, b, again)
 }
 
@@ -129,7 +133,7 @@ func testBuildCopies(t *testing.T, open Open) {
 		loads int
 		again bool
 	}{{0, false}, {1, true}, {99, true}} { // the first is stopped before its first row
-		w := &watching{Store: &stopping{s, run.loads}}
+		w := &watching{Store: stoppingAfter(s, run.loads)}
 		err := projections.Build{Projection: projections.Links, Feed: l, Store: w}.Run(t.Context(), generation(t, s, "links", g.Generation))
 		if err != nil && !errors.Is(err, errStopped) {
 			t.Fatal(err)
@@ -190,13 +194,20 @@ func testBuildCounts(t *testing.T, open Open) {
 // stopping is a builder that fails after some loads.
 type stopping struct {
 	Store
-	loads int
+	loads atomic.Int64
+}
+
+// stoppingAfter fails after so many loads.
+func stoppingAfter(s Store, loads int) *stopping {
+	stops := &stopping{Store: s}
+	stops.loads.Store(int64(loads))
+	return stops
 }
 
 var errStopped = errors.New("the power is gone")
 
 func (s *stopping) Load(ctx context.Context, b projections.Batch, again bool) error {
-	if s.loads--; s.loads < 0 {
+	if s.loads.Add(-1) < 0 {
 		return errStopped
 	}
 	return s.Store.Load(ctx, b, again)
@@ -218,7 +229,7 @@ func testBuildInterrupted(t *testing.T, open Open) {
 		}
 		stops := 0
 		for i := 0; ; i++ {
-			err := projections.Build{Projection: p, Feed: l, Store: &stopping{s, i % 4}}.Run(t.Context(), generation(t, s, p.Name, g.Generation))
+			err := projections.Build{Projection: p, Feed: l, Store: stoppingAfter(s, i%4)}.Run(t.Context(), generation(t, s, p.Name, g.Generation))
 			if err == nil {
 				break
 			}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,19 +52,26 @@ func RunOn(t testing.TB, s Store) {
 // a millisecond to a tenth of a second, and some before they have begun.
 type hasty struct {
 	Store
+	mu   sync.Mutex
 	r    *rand.Rand
-	cuts int
+	cuts atomic.Int64
 }
 
 func (h *hasty) call(ctx context.Context, f func(context.Context) error) error {
-	most := 200 * time.Microsecond << h.r.IntN(10)
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(h.r.Int64N(int64(most))))
+	ctx, cancel := context.WithTimeout(ctx, h.patience())
 	defer cancel()
 	err := f(ctx)
 	if err != nil {
-		h.cuts++
+		h.cuts.Add(1)
 	}
 	return err
+}
+
+func (h *hasty) patience() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	most := 200 * time.Microsecond << h.r.IntN(10)
+	return time.Duration(h.r.Int64N(int64(most)))
 }
 
 func (h *hasty) Apply(ctx context.Context, b projections.Batch) error {
@@ -129,8 +138,8 @@ func RunCutOff(t testing.TB, s Store) {
 			return err
 		})
 	}
-	if h.cuts < 30 {
-		t.Errorf("only %d calls were cut off", h.cuts)
+	if n := h.cuts.Load(); n < 30 {
+		t.Errorf("only %d calls were cut off", n)
 	}
 	wait(s)
 	equalToReplay(t, s, l.Records)
