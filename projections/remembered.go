@@ -31,7 +31,7 @@ func (m *remembered) stored(b Batch) {
 		m.links.put(row.Link, row)
 	}
 	for _, e := range b.Expiries {
-		if row, ok := m.links.get(e.Link); ok {
+		if row, ok := m.links.use(e.Link); ok {
 			row.NextExpiry = e.NextExpiry
 			m.links.put(e.Link, row)
 		}
@@ -91,11 +91,15 @@ func (c *recent[Row]) put(id uuid.UUID, row Row) {
 	c.young[id] = row
 }
 
-func (c *recent[Row]) get(id uuid.UUID) (Row, bool) {
+// use returns a row, which is a young one then.
+func (c *recent[Row]) use(id uuid.UUID) (Row, bool) {
 	if row, ok := c.young[id]; ok {
 		return row, true
 	}
 	row, ok := c.old[id]
+	if ok {
+		c.put(id, row)
+	}
 	return row, ok
 }
 
@@ -107,10 +111,7 @@ func (c *recent[Row]) ask(ctx context.Context, generation int, ids []uuid.UUID,
 	var known []Row
 	var unknown []uuid.UUID
 	for _, id := range ids {
-		if row, ok := c.get(id); ok {
-			if _, young := c.young[id]; !young {
-				c.put(id, row)
-			}
+		if row, ok := c.use(id); ok {
 			known = append(known, row)
 		} else {
 			unknown = append(unknown, id)

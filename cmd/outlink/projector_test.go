@@ -9,9 +9,9 @@ import (
 
 	"outlink/internal/node"
 	"outlink/internal/readmodel"
+	"outlink/internal/testenv"
 	"outlink/internal/testenv/database"
 	"outlink/internal/testenv/model"
-	"outlink/projections"
 )
 
 // A projector is killed at random moments while grants renew themselves: each
@@ -42,38 +42,14 @@ func projectorKills(t *testing.T, database string) {
 	defer func() { _ = store.Close() }()
 	k := readmodel.Keeper{Feed: r.inspect().Feed, Store: store, Log: slog.New(slog.DiscardHandler)}
 	var last uint64
-	for i := range kills {
+	for range kills {
 		c := r.outlink("serve", append(r.flags("projector"), "--roles", "projections")...)
 		_, ended := r.start(c)
-		last = r.advanced(store, last)
+		last = testenv.Advanced(t, store, last)
 		time.Sleep(rand.N(300 * time.Millisecond)) // the moment is the test's input
 		_ = c.Process.Kill()
 		<-ended
-		for _, p := range projections.All() {
-			differs, _, err := k.Verify(t.Context(), p, projections.FirstGeneration, func(d projections.Difference) { t.Errorf("%s", d.Stored) })
-			if err != nil || differs > 0 {
-				t.Fatalf("kill %d: %d rows of %s differ, error %v", i+1, differs, p.Name, err)
-			}
-		}
+		testenv.Verified(t, k)
 	}
 	t.Logf("%d kills, each verified; the last one after sequence %d", kills, last)
-}
-
-// advanced waits until the projections have come past a sequence.
-func (r *rig) advanced(store node.Store, past uint64) uint64 {
-	r.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for {
-		positions, err := store.Positions(r.Context())
-		if err != nil {
-			r.Fatal(err)
-		}
-		if lowest := min(positions[0].Sequence, positions[1].Sequence); lowest > past {
-			return lowest
-		}
-		if time.Now().After(deadline) {
-			r.Fatalf("the projections stay at %+v", positions)
-		}
-		time.Sleep(5 * time.Millisecond) // another process projects
-	}
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"outlink/commands"
 	"outlink/domain"
@@ -28,34 +27,24 @@ func TestLargestMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	large.Start()
-	defer large.WaitForShutdown()
-	defer large.Shutdown()
+	t.Cleanup(large.WaitForShutdown)
+	t.Cleanup(large.Shutdown)
 	if !large.ReadyForConnections(10 * time.Second) {
 		t.Fatal("the server does not start")
 	}
-	nc, err := nats.Connect(large.ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := bus.Declare(t.Context(), js, bus.DefaultNamespace, 1); err != nil {
-		t.Fatal(err)
-	}
+	s := &site{T: t}
+	s.connect(large.ClientURL())
 	for _, size := range []int{1, pullBytes + pullBytes/2, 1} {
 		e := envelope{id: uuid.New(), typ: link.Kinds.Type(link.Created{}), version: 1, meta: commands.Meta{Time: time.Now()}}
 		m := &nats.Msg{Subject: bus.DefaultNamespace.LinkEvents(uuid.New()), Header: e.header(), Data: bytes.Repeat([]byte(" "), size)}
-		if _, err := js.PublishMsg(t.Context(), m); err != nil {
+		if _, err := s.js.PublishMsg(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	read, all := 0, errors.New("all")
-	err = Feed{JS: js, Namespace: bus.DefaultNamespace}.Follow(ctx, 0, func(_ context.Context, batch []domain.Record) error {
+	err = Feed{JS: s.js, Namespace: bus.DefaultNamespace}.Follow(ctx, 0, func(_ context.Context, batch []domain.Record) error {
 		if read += len(batch); read == 3 {
 			return all
 		}

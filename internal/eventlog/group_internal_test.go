@@ -42,22 +42,28 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{T: t, dir: t.TempDir()}
 	s.start("127.0.0.1:0")
-	nc, err := nats.Connect(s.server.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	s.connect(s.server.URL())
+	return s
+}
+
+// connect makes the stream on a server.
+func (s *site) connect(url string) {
+	s.Helper()
+	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 	if err != nil {
-		t.Fatal(err)
+		s.Fatal(err)
 	}
-	t.Cleanup(nc.Close)
+	s.Cleanup(nc.Close)
 	if s.js, err = jetstream.New(nc); err != nil {
-		t.Fatal(err)
+		s.Fatal(err)
 	}
-	if err := bus.Declare(t.Context(), s.js, bus.DefaultNamespace, 1); err != nil {
-		t.Fatal(err)
+	if err := bus.Declare(s.Context(), s.js, bus.DefaultNamespace, 1); err != nil {
+		s.Fatal(err)
 	}
-	if s.stream, err = s.js.Stream(t.Context(), bus.DefaultNamespace.Events()); err != nil {
-		t.Fatal(err)
+	if s.stream, err = s.js.Stream(s.Context(), bus.DefaultNamespace.Events()); err != nil {
+		s.Fatal(err)
 	}
 	s.group = NewGroup(s.js)
-	return s
 }
 
 func (s *site) start(address string) {

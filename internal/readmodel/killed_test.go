@@ -21,7 +21,6 @@ import (
 	"outlink/internal/readmodel"
 	"outlink/internal/testenv"
 	"outlink/internal/testenv/database"
-	"outlink/projections"
 )
 
 var kills = flag.Int("kills", 5, "how often a projector is killed in the middle of large batches, on each store")
@@ -107,35 +106,14 @@ func killed(t *testing.T, feed eventlog.Feed, server, url string, most int) (n, 
 		if err := child.Start(); err != nil {
 			t.Fatal(err)
 		}
-		lowest(t, store, at)
+		testenv.Advanced(t, store, at)
 		time.Sleep(rand.N(100 * time.Millisecond)) // the moment is the test's input
 		_ = child.Process.Kill()
 		_ = child.Wait()
-		for _, p := range projections.All() {
-			differs, _, err := k.Verify(t.Context(), p, projections.FirstGeneration, func(d projections.Difference) { t.Errorf("%s", d.Stored) })
-			if err != nil || differs > 0 {
-				t.Fatalf("%d rows of %s differ, error %v", differs, p.Name, err)
-			}
-		}
-		if at = lowest(t, store, 0); at < last {
+		testenv.Verified(t, k)
+		if at = testenv.Advanced(t, store, 0); at < last {
 			within++
 		}
 	}
 	return n, within
-}
-
-// lowest waits until all projections have come past a sequence.
-func lowest(t *testing.T, store node.Store, past uint64) uint64 {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) { // another process works
-		positions, err := store.Positions(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if at := min(positions[0].Sequence, positions[1].Sequence); at > past {
-			return at
-		}
-	}
-	t.Fatalf("the projections stay at %d", past)
-	return 0
 }

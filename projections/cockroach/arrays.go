@@ -39,7 +39,7 @@ type idsFirst struct {
 // idArrays is how a connection encodes arrays of ids.
 type idArrays struct{ *pgtype.ArrayCodec }
 
-// knowIDs has a connection's types know ids and idsFirst.
+// knowIDs has a connection's types know all columns of ids.
 func knowIDs(types *pgtype.Map) {
 	element, _ := types.TypeForOID(pgtype.UUIDOID) // one of the driver's own
 	types.RegisterType(&pgtype.Type{Name: "_uuid", OID: pgtype.UUIDArrayOID, Codec: idArrays{&pgtype.ArrayCodec{ElementType: element}}})
@@ -103,31 +103,31 @@ func roomy(q statement) statement {
 }
 
 func roomOf(column any) int {
-	const header, length = 20, 4 // of an array; and of each value
+	const header, size = 20, 4 // of an array; and of each value
 	room := header
 	switch c := column.(type) {
 	case pgtype.FlatArray[string]:
 		for _, v := range c {
-			room += length + len(v)
+			room += size + len(v)
 		}
 	case pgtype.FlatArray[[]byte]:
 		for _, v := range c {
-			room += length + len(v)
+			room += size + len(v)
 		}
 	case documents:
 		for _, v := range c {
-			room += length + 1 + len(v)
+			room += size + 1 + len(v)
 		}
 	case ids:
-		room += len(c) * (length + len(uuid.Nil))
+		room += len(c) * (size + len(uuid.Nil))
 	case optionalIDs:
-		room += len(c) * (length + len(uuid.Nil))
+		room += len(c) * (size + len(uuid.Nil))
 	case pgtype.FlatArray[int64]:
-		room += len(c) * (length + 8)
+		room += len(c) * (size + 8)
 	case pgtype.FlatArray[time.Time]:
-		room += len(c) * (length + 8)
+		room += len(c) * (size + 8)
 	case pgtype.FlatArray[*time.Time]:
-		room += len(c) * (length + 8)
+		room += len(c) * (size + 8)
 	}
 	return room
 }
