@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -14,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"outlink/commands"
 	"outlink/domain"
 	"outlink/domain/grant"
 	"outlink/domain/link"
@@ -54,11 +54,7 @@ func newHistory(b testing.TB, links, events int) history {
 		return []eventlog.Key{{ID: "bench", Secret: domain.NewSecret("a key of a benchmark")}}, nil
 	}}
 	h := history{feed: eventlog.Feed{JS: js, Namespace: bus.DefaultNamespace, Guard: guard}, js: js, events: events}
-	to, err := h.feed.Restorer(context.Background())
-	if err != nil {
-		b.Fatal(err)
-	}
-	w := writer{TB: b, to: to, versions: map[uuid.UUID]uint64{}, at: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)}
+	w := newWriter(b, js, stream, guard)
 	w.fill(links, events)
 	select {
 	case <-js.PublishAsyncComplete():
@@ -71,11 +67,42 @@ func newHistory(b testing.TB, links, events int) history {
 	return h
 }
 
+// writer appends events as nodes do, but decides nothing.
 type writer struct {
 	testing.TB
-	to       *eventlog.Restorer
-	versions map[uuid.UUID]uint64
-	at       time.Time
+	links  eventlog.Log[link.State, link.Event]
+	grants eventlog.Log[grant.State, grant.Event]
+	states map[domain.Key]commands.Loaded[grant.State]
+	at     time.Time
+}
+
+func newWriter(b testing.TB, js jetstream.JetStream, stream jetstream.Stream, guard *eventlog.Guard) *writer {
+	ns, to := bus.DefaultNamespace, &sender{js: js}
+	return &writer{
+		TB: b,
+		links: eventlog.Log[link.State, link.Event]{
+			JS: to, Stream: stream, Guard: guard, Source: string(ns), Kinds: link.Kinds, Evolve: link.Evolve, StateVersion: link.StateVersion,
+			Subject: func(k domain.Key) string { return ns.LinkEvents(k.Link) },
+		},
+		grants: eventlog.Log[grant.State, grant.Event]{
+			JS: to, Stream: stream, Guard: guard, Source: string(ns), Kinds: grant.Kinds, Evolve: grant.Evolve, StateVersion: grant.StateVersion,
+			Subject: func(k domain.Key) string { return ns.GrantEvents(k.Link, k.Grant) },
+		},
+		states: map[domain.Key]commands.Loaded[grant.State]{},
+		at:     time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC),
+	}
+}
+
+// sender does not wait for the stream, which nobody else writes.
+type sender struct {
+	js   jetstream.JetStream
+	last uint64
+}
+
+func (s *sender) PublishMsg(_ context.Context, m *nats.Msg, _ ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	_, err := s.js.PublishMsgAsync(m, jetstream.WithStallWait(time.Minute))
+	s.last++
+	return &jetstream.PubAck{Sequence: s.last}, err
 }
 
 const grantsPerLink = 20
@@ -89,45 +116,36 @@ func (w *writer) fill(links, events int) {
 	ids := make([]uuid.UUID, links)
 	for i := range ids {
 		ids[i] = uuid.Must(uuid.NewV7())
-		w.write(ids[i], uuid.Nil, link.Kinds.Type(link.Created{}), link.Created{Config: link.Config{
+		appendTo(w, w.links, domain.Key{Link: ids[i]}, commands.Loaded[link.State]{}, link.Event(link.Created{Config: link.Config{
 			Name: fmt.Sprintf("link %d", i), Provider: []string{"google", "microsoft", "custom"}[i%3], ClientID: "client", Scopes: []string{"a", "b"},
 			AuthorizationEndpoint: "https://op.example/authorize", TokenEndpoint: "https://op.example/token", AuthStyle: link.Basic,
 			RedirectURL: "https://outlink.example/oauth/callback/" + ids[i].String(),
-		}, At: w.at})
+		}, At: w.at}))
 	}
 	for n := links; n < events; n += 2 {
 		whose, which := r.IntN(links), r.IntN(grantsPerLink)
 		if turn := n / 2; *inOrder {
 			whose, which = turn%links, turn/links%grantsPerLink
 		}
-		id, subject := ids[whose], fmt.Sprintf("user%d", which)
-		g := grant.ID(id, subject)
-		generation := w.versions[g]/2 + 1
-		attempt := uuid.Must(uuid.NewV7())
-		w.write(id, g, grant.Kinds.Type(grant.RefreshStarted{}), grant.RefreshStarted{Attempt: attempt, Generation: generation, Node: "node-1", LeaseSeconds: 240, At: w.at})
-		w.write(id, g, grant.Kinds.Type(grant.TokenIssued{}), grant.TokenIssued{
+		subject := fmt.Sprintf("user%d", which)
+		key := domain.Key{Link: ids[whose], Grant: grant.ID(ids[whose], subject)}
+		at := w.states[key]
+		generation, attempt := at.State.Generation+1, uuid.Must(uuid.NewV7())
+		at = appendTo(w, w.grants, key, at, grant.Event(grant.RefreshStarted{Attempt: attempt, Generation: generation, Node: "node-1", LeaseSeconds: 240, At: w.at}))
+		w.states[key] = appendTo(w, w.grants, key, at, grant.Event(grant.TokenIssued{
 			Exchange: attempt, Subject: subject, Cause: grant.ByRefresh, Generation: generation, From: generation - 1, TokenType: "Bearer", Scopes: []string{"a", "b"},
 			ReceivedAt: w.at, ExpiresAt: w.at.Add(time.Hour), RefreshAt: w.at.Add(40 * time.Minute), Refreshable: true, Rotated: true, RefreshTokenHash: "0123456789abcdef", ClientID: "client",
-		})
+		}))
 	}
 }
 
-func (w *writer) write(linkID, grantID uuid.UUID, typ string, e any) {
-	id := linkID
-	if grantID != uuid.Nil {
-		id = grantID
-	}
-	w.versions[id]++
+func appendTo[S, E any](w *writer, to eventlog.Log[S, E], key domain.Key, after commands.Loaded[S], e E) commands.Loaded[S] {
 	w.at = w.at.Add(time.Millisecond)
-	data, err := json.Marshal(e)
-	if err != nil {
-		w.Fatal(err)
-	}
-	_, err = w.to.Append(context.Background(), domain.Record{
-		ID: uuid.Must(uuid.NewV7()), Type: typ, Time: w.at, Actor: "node:node-1/refresh", Link: linkID, Grant: grantID, Version: w.versions[id],
-		Correlation: id.String(), Causation: id.String(), Hash: "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", Data: data,
+	next, err := to.Append(context.Background(), key, after, e, commands.Meta{
+		CommandID: uuid.Must(uuid.NewV7()), Actor: "node:node-1/refresh", Correlation: key.Link.String(), Time: w.at,
 	})
 	if err != nil {
 		w.Fatal(err)
 	}
+	return next
 }

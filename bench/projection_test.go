@@ -197,7 +197,7 @@ type inMemory []domain.Record
 func (m inMemory) Follow(ctx context.Context, after uint64, handle func(context.Context, []domain.Record) error) error {
 	at, _ := slices.BinarySearchFunc(m, after+1, func(r domain.Record, sequence uint64) int { return cmp.Compare(r.Sequence, sequence) })
 	for batch := range slices.Chunk(m[at:], 2000) {
-		if err := handle(ctx, batch); err != nil {
+		if err := handle(ctx, slices.Clone(batch)); err != nil { // it is decoded there
 			return err
 		}
 	}

@@ -22,9 +22,9 @@ const serves = "OUTLINK_BENCH_NATS"
 // its own, where a server is, its memory and its work are not taken for those of
 // what is measured.
 func TestMain(m *testing.M) {
+	memory.Use(os.Getenv) // as the program does, also with its embedded server
 	dir := os.Getenv(serves)
 	if dir == "" {
-		memory.Use(os.Getenv) // as the program does
 		os.Exit(m.Run())
 	}
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: dir, NoLog: true, NoSigs: true})

@@ -190,16 +190,14 @@ func decodable(r domain.Record) error {
 	return err
 }
 
-// decoded are records with their events, but for those that cannot be decoded:
-// what to do about them, whoever folds them says.
-func decoded(records []domain.Record) []domain.Record {
-	records = slices.Clone(records)
-	for i, r := range records {
-		if e, err := decode(r); err == nil {
+// decodeAll gives records their events, but those that cannot be decoded: what to
+// do about them, whoever folds them says.
+func decodeAll(records []domain.Record) {
+	for i := range records {
+		if e, err := decode(records[i]); err == nil {
 			records[i].Decoded = e
 		}
 	}
-	return records
 }
 
 // keys lists each id that of gives, once; zero ids are left out.

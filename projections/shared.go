@@ -21,7 +21,8 @@ type Shared struct {
 	reading *reading // the present one
 }
 
-// Share returns a feed for several followers.
+// Share returns a feed for several followers. Events are decoded where they are: the
+// batches of the given feed must be read by nobody else.
 func Share(f Feed) *Shared { return &Shared{feed: f} }
 
 const (
@@ -150,7 +151,7 @@ func (r *reading) change() {
 
 // keep takes a batch in, once no follower is too far behind.
 func (s *Shared) keep(ctx context.Context, r *reading, batch []domain.Record) error {
-	batch = decoded(batch) // once for all
+	decodeAll(batch) // once for all
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for !r.hasRoom() {

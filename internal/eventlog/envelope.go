@@ -109,13 +109,14 @@ func parse(m message) (domain.Record, error) {
 // aggregate reads the ids in the subject of an event. For a name it is the
 // name's key in the link's place.
 func aggregate(subject string) (link, grant uuid.UUID, err error) {
-	_, rest, ok := strings.Cut(subject, ".events.")
-	tokens := strings.Split(rest, ".")
-	if !ok || len(tokens) < 2 {
+	_, rest, _ := strings.Cut(subject, ".events.")
+	_, ids, ok := strings.Cut(rest, ".") // behind the kind of aggregate
+	if !ok {
 		return link, grant, fmt.Errorf("subject %q names no aggregate", subject)
 	}
-	if link, err = uuid.Parse(tokens[1]); err == nil && len(tokens) > 2 {
-		grant, err = uuid.Parse(tokens[2])
+	first, second, two := strings.Cut(ids, ".")
+	if link, err = uuid.Parse(first); err == nil && two {
+		grant, err = uuid.Parse(second)
 	}
 	return link, grant, err
 }

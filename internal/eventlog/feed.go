@@ -74,14 +74,10 @@ func (f Feed) FollowSubjects(ctx context.Context, subjects []string, after uint6
 	}
 	defer f.release(ctx, consumer)
 	// Messages are read where they arrive, while the batch before is handled.
-	events, trail := make(chan read, 2*batchEvents), f.Guard.trail(after)
+	arrived, trail := newArrivals(), f.Guard.trail(after)
 	consuming, err := consumer.Consume(func(m jetstream.Msg) {
-		e := read{size: len(m.Data())}
-		e.record, e.err = trail.read(ctx, m)
-		select {
-		case events <- e:
-		case <-ctx.Done():
-		}
+		r, err := trail.read(ctx, m)
+		arrived.add(ctx, r, len(m.Data()), err)
 	}, f.pull())
 	if err != nil {
 		return fmt.Errorf("read the log after %d: %w", after, unavailable(err))
@@ -92,7 +88,7 @@ func (f Feed) FollowSubjects(ctx context.Context, subjects []string, after uint6
 		<-consuming.Closed()
 	}()
 	for {
-		batch, unread := next(ctx, events)
+		batch, unread := arrived.take(ctx)
 		if len(batch) > 0 {
 			if err := handle(ctx, batch); err != nil {
 				return err
@@ -102,44 +98,6 @@ func (f Feed) FollowSubjects(ctx context.Context, subjects []string, after uint6
 			return unread
 		}
 	}
-}
-
-// read is a message that was read, or why it can't be.
-type read struct {
-	record domain.Record
-	err    error
-	size   int
-}
-
-// next waits for a message and takes along what else is there, up to a message
-// that can't be read: what was before it comes with the error.
-func next(ctx context.Context, events <-chan read) ([]domain.Record, error) {
-	var batch []domain.Record
-	size := 0
-	for len(batch) < batchEvents && size < batchBytes {
-		var e read
-		if len(batch) == 0 {
-			select {
-			case e = <-events:
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			}
-		} else {
-			select {
-			case e = <-events:
-			default:
-				return batch, nil
-			}
-		}
-		if e.err != nil {
-			return batch, e.err
-		}
-		if batch == nil {
-			batch = make([]domain.Record, 0, min(1+len(events), batchEvents))
-		}
-		batch, size = append(batch, e.record), size+e.size
-	}
-	return batch, nil
 }
 
 // delivered is a message that a consumer of EVENTS delivered.

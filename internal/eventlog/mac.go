@@ -32,18 +32,19 @@ var covered = [...]string{
 // codec is what making a code takes: each event that is read is authenticated.
 type codec struct {
 	message []byte
-	secret  string
+	secret  domain.Secret
 	sum     hash.Hash // under the secret
+	raw     []byte
+	code    []byte // as a header has it
+	given   []byte
 }
 
 var codecs = sync.Pool{New: func() any { return new(codec) }}
 
-// mac is the HMAC-SHA-256 (RFC 2104) of a message: over every member with its
-// length, so that no two messages read the same.
-func (k Key) mac(subject string, h nats.Header, body []byte) string {
+// mac is the HMAC-SHA-256 (RFC 2104) of a message, valid until the next one: over
+// every member with its length, so that no two messages read the same.
+func (c *codec) mac(secret domain.Secret, subject string, h nats.Header, body []byte) []byte {
 	const purpose = "outlink event v1"
-	c, _ := codecs.Get().(*codec)
-	defer codecs.Put(c)
 	b := c.message[:0]
 	add := func(member string) {
 		b = binary.BigEndian.AppendUint64(b, uint64(len(member)))
@@ -57,27 +58,34 @@ func (k Key) mac(subject string, h nats.Header, body []byte) string {
 	b = binary.BigEndian.AppendUint64(b, uint64(len(body)))
 	b = append(b, body...)
 	c.message = b
-	return base64.RawStdEncoding.EncodeToString(c.under(k.Secret.Reveal()))
+	c.code = base64.RawStdEncoding.AppendEncode(c.code[:0], c.under(secret))
+	return c.code
 }
 
 // under is the code of the codec's message.
-func (c *codec) under(secret string) []byte {
+func (c *codec) under(secret domain.Secret) []byte {
 	if c.sum == nil || c.secret != secret {
-		c.sum, c.secret = hmac.New(sha256.New, []byte(secret)), secret
+		c.sum, c.secret = hmac.New(sha256.New, []byte(secret.Reveal())), secret
 	}
 	c.sum.Reset()
 	c.sum.Write(c.message)
-	var code [sha256.Size]byte
-	return c.sum.Sum(code[:0])
+	c.raw = c.sum.Sum(c.raw[:0])
+	return c.raw
 }
 
 // seal authenticates a message that is to come right after the given one on its
 // subject.
 func (k Key) seal(m *nats.Msg, after string) {
 	m.Header[headerAfter], m.Header[headerMACKey] = []string{after}, []string{k.ID}
-	m.Header[headerMAC] = []string{k.mac(m.Subject, m.Header, m.Data)}
+	c, _ := codecs.Get().(*codec)
+	defer codecs.Put(c)
+	m.Header[headerMAC] = []string{string(c.mac(k.Secret, m.Subject, m.Header, m.Data))}
 }
 
+// made reports whether a message's code is the key's.
 func (k Key) made(m message) bool {
-	return hmac.Equal([]byte(get(m.header, headerMAC)), []byte(k.mac(m.subject, m.header, m.data)))
+	c, _ := codecs.Get().(*codec)
+	defer codecs.Put(c)
+	c.given = append(c.given[:0], get(m.header, headerMAC)...)
+	return hmac.Equal(c.given, c.mac(k.Secret, m.subject, m.header, m.data))
 }

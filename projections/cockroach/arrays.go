@@ -114,10 +114,6 @@ func roomOf(column any) int {
 		for _, v := range c {
 			room += size + len(v)
 		}
-	case documents:
-		for _, v := range c {
-			room += size + 1 + len(v)
-		}
 	case ids:
 		room += len(c) * (size + len(uuid.Nil))
 	case optionalIDs:

@@ -1,10 +1,10 @@
 package cockroach
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -28,7 +28,7 @@ type documents pgtype.FlatArray[[]byte]
 // own for each field; here each row is encoded from its columns.
 func (c copying) run(ctx context.Context, tx pgx.Tx) error {
 	sql := fmt.Sprintf(`COPY %s (%s) FROM STDIN BINARY`, c.table, strings.Join(c.names, ", "))
-	if _, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(c.encoded()), sql); err != nil {
+	if _, err := tx.Conn().PgConn().CopyFrom(ctx, c.encoded(), sql); err != nil {
 		return fmt.Errorf("copy into %s: %w", c.table, err)
 	}
 	return nil
@@ -36,22 +36,46 @@ func (c copying) run(ctx context.Context, tx pgx.Tx) error {
 
 // encoded are the rows in the binary format of COPY, see the documentation of
 // PostgreSQL: a header, of each row how many fields it has and each of them behind
-// its length, and an end.
-func (c copying) encoded() []byte {
-	room := 32 + 2*c.rows
-	fields := make([]field, len(c.columns))
-	for i, column := range c.columns {
-		room += roomOf(column)
-		fields[i] = fieldOf(column)
+// its length, and an end. They are encoded when they are read.
+func (c copying) encoded() io.Reader {
+	e := &encoding{left: c.rows, unread: []byte("PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00")}
+	for _, column := range c.columns {
+		e.fields = append(e.fields, fieldOf(column))
 	}
-	buf := append(make([]byte, 0, room), "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
-	for row := range c.rows {
-		buf = binary.BigEndian.AppendUint16(buf, uint16(len(fields)))
-		for _, f := range fields {
-			buf = f(buf, row)
-		}
+	return e
+}
+
+type encoding struct {
+	fields []field
+	row    int
+	left   int    // rows; less than none: the end is encoded too
+	unread []byte // what is encoded
+}
+
+func (e *encoding) Read(p []byte) (int, error) {
+	for len(e.unread) < len(p) && e.left >= 0 {
+		e.next()
 	}
-	return binary.BigEndian.AppendUint16(buf, 1<<16-1)
+	if len(e.unread) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, e.unread)
+	e.unread = append(e.unread[:0], e.unread[n:]...) // less than a row: its room is used again
+	return n, nil
+}
+
+// next encodes one row, or the end.
+func (e *encoding) next() {
+	e.left--
+	if e.left < 0 {
+		e.unread = binary.BigEndian.AppendUint16(e.unread, 1<<16-1)
+		return
+	}
+	e.unread = binary.BigEndian.AppendUint16(e.unread, uint16(len(e.fields)))
+	for _, f := range e.fields {
+		e.unread = f(e.unread, e.row)
+	}
+	e.row++
 }
 
 // field appends a column's field of a row.

@@ -3,7 +3,9 @@ package cockroach
 import (
 	"bytes"
 	"encoding/binary"
+	"io"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/uuid"
@@ -47,7 +49,7 @@ func TestCopyEncodes(t *testing.T) {
 		}
 	}
 	want = binary.BigEndian.AppendUint16(want, 1<<16-1)
-	if got := c.encoded(); !bytes.Equal(got, want) {
-		t.Errorf("%q,\nwant %q", got, want)
+	if got, err := io.ReadAll(iotest.OneByteReader(c.encoded())); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%q, %v,\nwant %q", got, err, want)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,7 +95,7 @@ func (l *Log) Follow(ctx context.Context, after uint64, handle func(context.Cont
 		size = 500
 	}
 	for i := 0; i < len(l.Records); i += size {
-		batch := l.Records[max(0, i-1):min(i+size, len(l.Records))]
+		batch := slices.Clone(l.Records[max(0, i-1):min(i+size, len(l.Records))])
 		if batch[len(batch)-1].Sequence <= after {
 			continue
 		}
