@@ -43,6 +43,10 @@ contracts: ## write schemas, examples, API documents and docs/reference anew fro
 	$(GO) test ./domain -run TestEvents -update
 	$(GO) test ./internal/contract -skip TestSpectral -update
 
+.PHONY: pages
+pages: ## write the Go code of the pages anew from their templates
+	$(GO) run github.com/a-h/templ/cmd/templ@$$($(GO) list -m -f '{{.Version}}' github.com/a-h/templ) generate ./internal/web
+
 .PHONY: bench
 bench: ## take the figures of bench/README.md anew
 	$(GO) test ./bench -run xxx -bench 'Replay|Live|Rebuild|Memory' -benchtime 1x -count 5 -timeout 2h

@@ -49,7 +49,7 @@ func TestComposeBroken(t *testing.T) {
 		{"no journal", "      OUTLINK_JOURNAL: /journal\n", "", "OUTLINK_JOURNAL is not set"},
 		{"a journal that cannot be written", "journal:/journal\"]\n    ports", "journal:/journal:ro\"]\n    ports", "cannot be written"},
 		{"the store in the container", "nats:/data", "nats:/var/data", "nats keeps /data on no volume"},
-		{"another server than tested", "nats:2.15.2-alpine", "nats:2.14.0-alpine", "go.mod has"},
+		{"another server than tested", "nats:2.15.3-alpine", "nats:2.14.0-alpine", "go.mod has"},
 		{"a moving image", "busybox:1.37", "busybox:latest", "is not pinned"},
 	}, composeProblems)
 }
