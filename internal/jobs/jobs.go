@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -91,7 +92,8 @@ func (c Consumer) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("consume %s: %w", c.Durable, err)
 	}
-	logger := watermill.NewSlogLogger(slog.New(quiet{c.Log.Handler()}))
+	var ending atomic.Bool
+	logger := watermill.NewSlogLogger(slog.New(quiet{c.Log.Handler(), &ending}))
 	gate := newGate()
 	subscriber, err := wmjetstream.NewSubscriber(wmjetstream.SubscriberConfig{
 		Conn: nc, Logger: logger, AckWaitTimeout: bus.AckWait,
@@ -129,6 +131,7 @@ func (c Consumer) run(ctx context.Context) error {
 		return byItself(err)
 	case <-ctx.Done():
 	}
+	ending.Store(true)
 	gate.close(c.Drain)
 	return errors.Join(subscriber.Close(), router.Close())
 }
@@ -239,10 +242,15 @@ func number(m *message.Message, key string) uint64 {
 }
 
 // quiet passes on warnings and errors: Watermill reports every message at info.
-type quiet struct{ slog.Handler }
+// While the consumer ends it passes on nothing: what goes wrong then is an error of
+// Close, and that all handlers have stopped is called one by whoever comes late.
+type quiet struct {
+	slog.Handler
+	ending *atomic.Bool
+}
 
 func (q quiet) Enabled(ctx context.Context, l slog.Level) bool {
-	return l >= slog.LevelWarn && q.Handler.Enabled(ctx, l)
+	return l >= slog.LevelWarn && !q.ending.Load() && q.Handler.Enabled(ctx, l)
 }
-func (q quiet) WithAttrs(a []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(a)} }
-func (q quiet) WithGroup(n string) slog.Handler      { return quiet{q.Handler.WithGroup(n)} }
+func (q quiet) WithAttrs(a []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(a), q.ending} }
+func (q quiet) WithGroup(n string) slog.Handler      { return quiet{q.Handler.WithGroup(n), q.ending} }

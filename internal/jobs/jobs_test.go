@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ type queue struct {
 	url      string
 	js       jetstream.JetStream
 	consumer jetstream.Consumer
+	log      *slog.Logger
 
 	mu      sync.Mutex
 	handled map[string]int
@@ -30,7 +32,7 @@ type queue struct {
 
 func newQueue(t *testing.T, messages int) *queue {
 	t.Helper()
-	q := &queue{T: t, url: testenv.NATS(t).URL(), handled: map[string]int{}}
+	q := &queue{T: t, url: testenv.NATS(t).URL(), log: slog.New(slog.DiscardHandler), handled: map[string]int{}}
 	nc, err := q.connect()
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +62,7 @@ func (q *queue) connect() (*nats.Conn, error) { return nats.Connect(q.url) }
 // run consumes until ctx ends.
 func (q *queue) run(ctx context.Context, handle func(jobs.Job) error) error {
 	return jobs.Consumer{
-		Connect: q.connect, Stream: "WORK", Durable: "worker", Parallel: 16, Drain: 10 * time.Second, Log: slog.New(slog.DiscardHandler),
+		Connect: q.connect, Stream: "WORK", Durable: "worker", Parallel: 16, Drain: 10 * time.Second, Log: q.log,
 		Handle: func(_ context.Context, j jobs.Job) error {
 			q.mu.Lock()
 			q.handled[j.Subject]++
@@ -152,6 +154,25 @@ func TestStopWhileStarting(t *testing.T) {
 
 // A consumer that does not exist is an error; a server that is not there is
 // waited for.
+// A consumer that is told to end has nothing to complain of, and says nothing any
+// more once it has ended. The library notices, now and then before it is closed,
+// that all its handlers have stopped, and calls that an error, when it gets to it.
+func TestStopsWithoutComplaint(t *testing.T) {
+	q := newQueue(t, 0)
+	var said bytes.Buffer // unguarded: whoever is late races with the end
+	for range 100 {
+		q.log = slog.New(slog.NewTextHandler(&said, nil))
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(20*time.Millisecond, cancel)
+		if err := q.run(ctx, func(jobs.Job) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if said.Len() > 0 {
+			t.Fatalf("it said %s", said.String())
+		}
+	}
+}
+
 func TestStart(t *testing.T) {
 	q := newQueue(t, 1)
 	c := jobs.Consumer{Connect: q.connect, Stream: "WORK", Durable: "nobody", Parallel: 2, Drain: time.Second, Log: slog.New(slog.DiscardHandler)}
