@@ -33,6 +33,17 @@ type Draft struct {
 	DPoP                  bool              `json:"dpop_bound_access_tokens,omitempty"` // tokens are bound to a key of the grant's own (RFC 9449)
 }
 
+// Config is the draft before the catalogue completes it.
+func (d Draft) Config() link.Config {
+	return link.Config{
+		Name: d.Name, Provider: d.Provider, ClientID: d.ClientID, Scopes: d.Scopes,
+		AuthorizationEndpoint: d.AuthorizationEndpoint, TokenEndpoint: d.TokenEndpoint,
+		RevocationEndpoint: d.RevocationEndpoint, Issuer: d.Issuer,
+		AuthStyle: d.AuthStyle, AuthorizationParams: d.AuthorizationParams, Resources: d.Resources, GrantTypes: d.GrantTypes,
+		DeviceEndpoint: d.DeviceEndpoint, PushEndpoint: d.PushEndpoint, DPoP: d.DPoP, Assertion: d.Assertion, Exchange: d.Exchange,
+	}
+}
+
 // CreateOutgoingLink configures a link to a provider.
 type CreateOutgoingLink struct {
 	Header
@@ -143,13 +154,7 @@ func (s *Service) configure(id uuid.UUID, d Draft, secretGiven bool) (link.Confi
 	if err != nil {
 		return link.Config{}, err
 	}
-	config := p.Complete(link.Config{
-		Name: d.Name, Provider: d.Provider, ClientID: d.ClientID, Scopes: d.Scopes,
-		AuthorizationEndpoint: d.AuthorizationEndpoint, TokenEndpoint: d.TokenEndpoint,
-		RevocationEndpoint: d.RevocationEndpoint, Issuer: d.Issuer,
-		AuthStyle: d.AuthStyle, AuthorizationParams: d.AuthorizationParams, Resources: d.Resources, GrantTypes: d.GrantTypes,
-		DeviceEndpoint: d.DeviceEndpoint, PushEndpoint: d.PushEndpoint, DPoP: d.DPoP, Assertion: d.Assertion, Exchange: d.Exchange,
-	})
+	config := p.Complete(d.Config())
 	if err := p.Check(config, secretGiven, s.Policy); err != nil {
 		return link.Config{}, err
 	}

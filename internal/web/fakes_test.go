@@ -41,6 +41,7 @@ type world struct {
 	created  commands.CreateOutgoingLink
 	began    commands.BeginAuthorization
 	renewed  commands.RequestRefresh
+	wanted   commands.RequestToken
 	policy   provider.Policy
 	cat      provider.Catalogue
 }
@@ -123,15 +124,14 @@ func (w *world) CreateOutgoingLink(_ context.Context, c commands.CreateOutgoingL
 	if err != nil {
 		return commands.Outcome{}, err
 	}
-	config := p.Complete(link.Config{
-		Name: c.Name, Provider: c.Provider, ClientID: c.ClientID, Scopes: c.Scopes, AuthStyle: c.AuthStyle, Issuer: c.Issuer,
-		AuthorizationEndpoint: c.AuthorizationEndpoint, TokenEndpoint: c.TokenEndpoint, RevocationEndpoint: c.RevocationEndpoint,
-	})
+	config := p.Complete(c.Config())
 	if err := p.Check(config, !c.ClientSecret.IsZero(), w.policy); err != nil {
 		return commands.Outcome{}, err
 	}
-	if config.RedirectURL, err = p.RedirectURL(w.policy, c.Link, config); err != nil {
-		return commands.Outcome{}, err
+	if config.Uses(link.AuthorizationCode) {
+		if config.RedirectURL, err = p.RedirectURL(w.policy, c.Link, config); err != nil {
+			return commands.Outcome{}, err
+		}
 	}
 	w.change(func() {
 		w.created = c
@@ -148,6 +148,11 @@ func (w *world) BeginAuthorization(_ context.Context, c commands.BeginAuthorizat
 
 func (w *world) RequestRefresh(_ context.Context, c commands.RequestRefresh) (commands.Outcome, error) {
 	w.renewed = c
+	return commands.Outcome{Link: c.Link, Sequence: w.sequence}, nil
+}
+
+func (w *world) RequestToken(_ context.Context, c commands.RequestToken) (commands.Outcome, error) {
+	w.wanted = c
 	return commands.Outcome{Link: c.Link, Sequence: w.sequence}, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -16,12 +17,13 @@ import (
 
 // draftView is the form for a new link. It has no place for the client secret.
 type draftView struct {
-	Link     uuid.UUID
-	Provider provider.Provider
-	Draft    commands.Draft
-	Redirect redirectView
-	Problem  string            // about the whole
-	Problems map[string]string // by field
+	Link      uuid.UUID
+	Provider  provider.Provider
+	Draft     commands.Draft
+	Redirect  redirectView
+	OtherLink string            // whose tokens are exchanged, as it was typed
+	Problem   string            // about the whole
+	Problems  map[string]string // by field
 }
 
 // redirectView is the redirect URL, or why there is none yet.
@@ -44,6 +46,7 @@ func (s *Site) draft(w http.ResponseWriter, r *http.Request) {
 	d := commands.Draft{
 		Provider: key, Scopes: c.Scopes, AuthStyle: c.AuthStyle, Issuer: c.Issuer,
 		AuthorizationEndpoint: c.AuthorizationEndpoint, TokenEndpoint: c.TokenEndpoint, RevocationEndpoint: c.RevocationEndpoint,
+		GrantTypes: c.GrantTypes, DeviceEndpoint: c.DeviceEndpoint, PushEndpoint: c.PushEndpoint, DPoP: c.DPoP,
 	}
 	id := s.NewID()
 	s.page(w, r, http.StatusOK, draftPage(draftView{Link: id, Provider: p, Draft: d, Redirect: s.redirect(id, d)}))
@@ -66,11 +69,7 @@ func (s *Site) create(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	c := commands.CreateOutgoingLink{Header: s.header(), Link: id, Draft: d}
-	if secret := r.PostForm.Get("client_secret"); secret != "" {
-		c.ClientSecret.Clear = domain.NewSecret(secret)
-	}
-	o, err := s.Commands.CreateOutgoingLink(r.Context(), c)
+	o, err := s.configure(r, id, d)
 	if err == nil {
 		o.Link = id
 		seeLink(w, r, o)
@@ -81,15 +80,30 @@ func (s *Site) create(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	v := draftView{Link: id, Provider: p, Draft: d, Redirect: s.redirect(id, d), Problem: public.Message, Problems: beside(err)}
+	v := draftView{
+		Link: id, Provider: p, Draft: d, OtherLink: r.PostForm.Get("exchange.subject_link_id"), Redirect: s.redirect(id, d),
+		Problem: public.Message, Problems: beside(err),
+	}
 	if len(v.Problems) > 0 {
 		v.Problem = "Please correct the marked fields and give the client secret again: it is not kept."
 	}
 	s.page(w, r, public.Code.HTTPStatus(), draftPage(v))
 }
 
+// configure runs the command that the form stands for.
+func (s *Site) configure(r *http.Request, id uuid.UUID, d commands.Draft) (o commands.Outcome, err error) {
+	c := commands.CreateOutgoingLink{Header: s.header(), Link: id, Draft: d}
+	if c.ClientSecret, err = secretOf(r.PostForm); err != nil {
+		return o, err
+	}
+	if c.Exchange.Link, err = exchangedLink(r.PostForm); err != nil {
+		return o, err
+	}
+	return s.Commands.CreateOutgoingLink(r.Context(), c)
+}
+
 // fields are those of the form that can show a problem.
-var fields = []string{"name", "client_id", "client_secret", "scopes", "auth_style", "authorization_endpoint", "token_endpoint", "revocation_endpoint", "issuer"}
+var fields = append([]string{"name", "client_id", "client_secret", "scopes", "auth_style", "authorization_endpoint", "token_endpoint", "revocation_endpoint", "issuer"}, wayFields...)
 
 // beside sorts the problems of an error by field. A name that is taken is the
 // one problem which the command finds by itself.
@@ -110,11 +124,7 @@ func beside(err error) map[string]string {
 func (v draftView) rest() []string {
 	var rest []string
 	for field, problem := range v.Problems {
-		known := false
-		for _, f := range fields {
-			known = known || f == field
-		}
-		if !known {
+		if !slices.Contains(fields, field) {
 			rest = append(rest, field+" "+problem)
 		}
 	}
@@ -124,7 +134,7 @@ func (v draftView) rest() []string {
 // draftOf reads a draft from a form or a query. It never reads the secret.
 func draftOf(q url.Values) commands.Draft {
 	text := func(name string) string { return strings.TrimSpace(q.Get(name)) }
-	return commands.Draft{
+	d := commands.Draft{
 		Name: text("name"), Provider: text("provider"), ClientID: text("client_id"),
 		Scopes:                strings.Fields(q.Get("scopes")),
 		AuthorizationEndpoint: text("authorization_endpoint"),
@@ -133,6 +143,8 @@ func draftOf(q url.Values) commands.Draft {
 		Issuer:                text("issuer"),
 		AuthStyle:             link.AuthStyle(text("auth_style")),
 	}
+	readWays(q, &d)
+	return d
 }
 
 func (s *Site) redirect(id uuid.UUID, d commands.Draft) redirectView {

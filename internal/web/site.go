@@ -21,6 +21,7 @@ import (
 
 	"outlink/commands"
 	"outlink/domain"
+	"outlink/domain/link"
 	"outlink/domain/provider"
 	"outlink/projections"
 )
@@ -29,6 +30,7 @@ import (
 type Commander interface {
 	CreateOutgoingLink(ctx context.Context, c commands.CreateOutgoingLink) (commands.Outcome, error)
 	BeginAuthorization(ctx context.Context, c commands.BeginAuthorization) (commands.Outcome, error)
+	RequestToken(ctx context.Context, c commands.RequestToken) (commands.Outcome, error)
 	RequestRefresh(ctx context.Context, c commands.RequestRefresh) (commands.Outcome, error)
 	DisableLink(ctx context.Context, c commands.DisableLink) (commands.Outcome, error)
 	EnableLink(ctx context.Context, c commands.EnableLink) (commands.Outcome, error)
@@ -67,6 +69,7 @@ func (s *Site) Register(mux *http.ServeMux) {
 	}
 	post("/links", s.create)
 	post("/links/{id}/authorize", s.authorize)
+	post("/links/{id}/request", s.request)
 	post("/links/{id}/refresh", s.refresh)
 	post("/links/{id}/disable", s.disable)
 	post("/links/{id}/enable", s.enable)
@@ -154,6 +157,15 @@ func (s *Site) authorize(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Referrer-Policy", "no-referrer") // the address has a ticket
 	http.Redirect(w, r, o.AuthorizationURL, http.StatusSeeOther)
+}
+
+// request has the client itself request a token, without a person.
+func (s *Site) request(w http.ResponseWriter, r *http.Request) {
+	s.command(w, r, func(id uuid.UUID) (commands.Outcome, error) {
+		return s.Commands.RequestToken(r.Context(), commands.RequestToken{
+			Header: s.header(), Link: id, Subject: strings.TrimSpace(r.PostFormValue("subject")), GrantType: link.GrantType(r.PostFormValue("grant_type")),
+		})
+	})
 }
 
 func (s *Site) refresh(w http.ResponseWriter, r *http.Request) {

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+
+	"outlink/domain/link"
 )
 
 var client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -106,6 +108,7 @@ func TestActions(t *testing.T) {
 		{"authorize", url.Values{"subject": {" anna "}}, 303, "https://outlink.example.com/oauth/start/" + linkA.String() + "?ticket=t"},
 		{"refresh", url.Values{"grant": {grantA.String()}, "generation": {"3"}}, 303, "/links/" + linkA.String() + "?min_sequence=7"},
 		{"refresh", nil, 400, ""},
+		{"request", url.Values{"subject": {" ledger "}, "grant_type": {"client_credentials"}}, 303, "/links/" + linkA.String() + "?min_sequence=7"},
 		{"disable", nil, 303, "/links/" + linkA.String() + "?min_sequence=8"},
 		{"enable", nil, 412, ""},
 	} {
@@ -117,6 +120,10 @@ func TestActions(t *testing.T) {
 	}
 	if w.began.Subject != "anna" || w.renewed.Grant != grantA || w.renewed.Generation != 3 {
 		t.Errorf("began %q, renewed %s generation %d", w.began.Subject, w.renewed.Grant, w.renewed.Generation)
+	}
+
+	if w.wanted.Link != linkA || w.wanted.Subject != "ledger" || w.wanted.GrantType != link.ClientCredentials {
+		t.Errorf("requested %+v", w.wanted)
 	}
 
 	req, _ := http.NewRequest("POST", here+"/disable", nil)

@@ -170,6 +170,10 @@ func linkAdvice(row projections.LinkRow) advice.Advice {
 	switch need := row.Grants.Attention; {
 	case row.State.Status() != link.StatusActive:
 		return advice.OfLink(row.State)
+	case row.Grants.Total == 0 && !row.State.AsksPerson():
+		return advice.Advice{Why: "The link is ready, and has no token yet.", Fix: "Request one: nobody has to consent."}
+	case row.Grants.Total == 0 && !row.State.Uses(link.AuthorizationCode):
+		return advice.Advice{Why: "The link is ready, and nobody has authorized it yet.", Fix: "Have a person enter a code on another device."}
 	case row.Grants.Total == 0:
 		return advice.Advice{Why: "The link is ready, and nobody has authorized it yet.", Fix: "Register the redirect URL with the provider, then authorize."}
 	case need == 1:
