@@ -2,9 +2,14 @@ package web
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +20,31 @@ import (
 )
 
 const chromium = "/usr/bin/chromium"
+
+// slowly serves what a server has, but for one file half a second late.
+func slowly(t *testing.T, srv *httptest.Server, file string) string {
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, file) {
+			time.Sleep(500 * time.Millisecond)
+		}
+		srv.Config.Handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() { slow.CloseClientConnections(); slow.Close() })
+	return slow.URL
+}
+
+// A page is live however its scripts arrive. htmx starts as soon as it is there, if
+// the page is, and an extension that comes later takes no part.
+func TestLiveWhenScriptsAreLate(t *testing.T) {
+	ctx, complaints := browser(t)
+	_, srv := start(t)
+	for _, script := range []string{"htmx.min.js", "hx-sse.min.js", "outlink.js"} {
+		err := chromedp.Do(ctx, chromedp.Navigate(slowly(t, srv, script)+"/"), until(`document.querySelector("[data-live-state=on]")`))
+		if err != nil {
+			t.Errorf("%s is late: %v; the page complained of %q", script, err, complaints())
+		}
+	}
+}
 
 // browser opens a tab that remembers what the page complained of.
 func browser(t *testing.T) (context.Context, func() []string) {
@@ -56,6 +86,28 @@ func browser(t *testing.T) (context.Context, func() []string) {
 	return ctx, func() []string { mu.Lock(); defer mu.Unlock(); return complaints }
 }
 
+// until waits for an expression to be true. The library's own Poll asks once for each
+// frame, which a page that nobody sees need not draw, and in the document of the
+// moment, which a navigation may just have replaced.
+func until(expression string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		for deadline := time.Now().Add(20 * time.Second); ; {
+			done, err := chromedp.Evaluate[bool]("!!("+expression+")")(ctx, target)
+			if done {
+				return nil
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("%s is not so: %w", expression, errors.Join(context.DeadlineExceeded, err))
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	})
+}
+
 func TestBrowser(t *testing.T) {
 	ctx, complaints := browser(t)
 	w, srv := start(t)
@@ -64,9 +116,6 @@ func TestBrowser(t *testing.T) {
 		if err := chromedp.Do(ctx, steps...); err != nil {
 			t.Fatalf("%s: %v; the page complained of %q", what, err, complaints())
 		}
-	}
-	until := func(expression string) chromedp.Action[chromedp.Void] {
-		return chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(10*time.Second))
 	}
 	submit := chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
 		_, err := chromedp.RunResponse(ctx, chromedp.Click(chromedp.CSS("form.fields button"))) // returns when the next page is there
@@ -107,6 +156,19 @@ func TestBrowser(t *testing.T) {
 	look("problems")
 	do("save", chromedp.SendKeys(chromedp.CSS("#name"), "Mine"), chromedp.SendKeys(chromedp.CSS("#client_id"), "c"), chromedp.SendKeys(chromedp.CSS("#client_secret"), "s"),
 		submit, until(`document.querySelector("h1")?.innerText == "Mine"`))
+
+	// A link whose client requests its tokens itself: the rest of the form is behind a fold.
+	do("ways", chromedp.Navigate(srv.URL+"/links/new?provider=custom"), until(`document.querySelector("details.ways")?.open === false`),
+		chromedp.Click(chromedp.CSS("details.ways summary")), until(`document.querySelector("details.ways").open`),
+		chromedp.Click(chromedp.CSS("input[value=authorization_code]")), chromedp.Click(chromedp.CSS("input[value=client_credentials]")))
+	look("ways")
+	do("save a key", chromedp.SendKeys(chromedp.CSS("#name"), "Ledger"), chromedp.SendKeys(chromedp.CSS("#client_id"), "c"), chromedp.SendKeys(chromedp.CSS("#client_key"), "line\nline"),
+		chromedp.SendKeys(chromedp.CSS("#scopes"), "read"), chromedp.SendKeys(chromedp.CSS("#token_endpoint"), "https://id.example.com/token"),
+		submit, until(`document.querySelector("h1")?.innerText == "Ledger" && document.querySelector("form[action$='/request']") && document.querySelector("#live").innerText.includes("nobody has to consent")`))
+	look("requested")
+	if got := w.created.ClientSecret.Clear.Reveal(); got != "line\r\nline" {
+		t.Errorf("a key of two lines arrived as %d bytes", len(got))
+	}
 
 	do("link", chromedp.Navigate(srv.URL+"/links/"+linkA.String()), until(`document.querySelector("#live").innerText.includes("renews in 12 s")`))
 	w.change(func() { w.records[1].Actor = "node:b2" })
