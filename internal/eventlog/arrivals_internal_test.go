@@ -3,6 +3,7 @@ package eventlog
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 	"time"
 
@@ -59,18 +60,45 @@ func TestArrivals(t *testing.T) {
 	}
 }
 
-// Who waits, for an event or for room, waits no longer than its context.
+// Who waits, for an event or for room, waits no longer than its context; and then
+// nothing comes any more, for it may come after what was dropped.
 func TestArrivalsEnd(t *testing.T) {
-	ended, end := context.WithCancel(t.Context())
-	end()
+	ctx, end := context.WithCancel(t.Context())
 	a := newArrivals()
-	if batch, err := a.take(ended); len(batch) > 0 || !errors.Is(err, context.Canceled) {
-		t.Errorf("%d events of none, %v", len(batch), err)
+	for n := range batchEvents {
+		a.add(ctx, domain.Record{Sequence: uint64(n + 1)}, 1, nil)
 	}
-	for range batchEvents + 10 {
-		a.add(ended, domain.Record{}, 1, nil)
-	}
+	time.AfterFunc(10*time.Millisecond, end)
+	a.add(ctx, domain.Record{Sequence: batchEvents + 1}, 1, nil)
 	if batch, err := a.take(t.Context()); len(batch) != batchEvents || err != nil {
 		t.Errorf("%d events, %v; there is room for %d", len(batch), err, batchEvents)
 	}
+	for range 100 {
+		a.add(ctx, domain.Record{Sequence: batchEvents + 2}, 1, nil)
+		if batch, err := a.take(ctx); len(batch) > 0 || !errors.Is(err, context.Canceled) {
+			t.Fatalf("%d events behind the end, %v", len(batch), err)
+		}
+	}
+}
+
+// What was taken does not stay in memory for the sake of what comes.
+func TestArrivalsLetGo(t *testing.T) {
+	a := newArrivals()
+	held := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := held()
+	for range 2000 {
+		a.add(t.Context(), domain.Record{Data: make([]byte, 50<<10)}, 50<<10, nil)
+		if _, err := a.take(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if grown := held() - before; grown > 2*arrayBytes {
+		t.Errorf("%d MiB are held of events that were taken", grown>>20)
+	}
+	runtime.KeepAlive(a)
 }

@@ -102,7 +102,7 @@ func collect(b jetstream.MessageBatch) []jetstream.Msg {
 
 // read reads a message, and tells of it if it is foreign.
 func (d Durable) read(ctx context.Context, delivery jetstream.Msg) (domain.Record, error) {
-	m, err := delivered(delivery)
+	m, _, err := delivered(delivery)
 	if err != nil {
 		return domain.Record{}, err
 	}

@@ -114,8 +114,9 @@ func aggregate(subject string) (link, grant uuid.UUID, err error) {
 	if !ok {
 		return link, grant, fmt.Errorf("subject %q names no aggregate", subject)
 	}
-	first, second, two := strings.Cut(ids, ".")
+	first, more, two := strings.Cut(ids, ".")
 	if link, err = uuid.Parse(first); err == nil && two {
+		second, _, _ := strings.Cut(more, ".")
 		grant, err = uuid.Parse(second)
 	}
 	return link, grant, err

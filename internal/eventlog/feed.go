@@ -64,6 +64,19 @@ func (f Feed) FollowSubjects(ctx context.Context, subjects []string, after uint6
 			return whole(ctx, batch)
 		}
 	}
+	for {
+		err := f.follow(ctx, subjects, after, func(ctx context.Context, batch []domain.Record) error {
+			after = batch[len(batch)-1].Sequence
+			return handle(ctx, batch)
+		})
+		if !errors.Is(err, errAnew) {
+			return err
+		}
+	}
+}
+
+// follow is FollowSubjects with one consumer, or errAnew where that was replaced.
+func (f Feed) follow(ctx context.Context, subjects []string, after uint64, handle func(context.Context, []domain.Record) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	consumer, err := f.JS.OrderedConsumer(ctx, f.Namespace.Events(), jetstream.OrderedConsumerConfig{
@@ -74,11 +87,8 @@ func (f Feed) FollowSubjects(ctx context.Context, subjects []string, after uint6
 	}
 	defer f.release(ctx, consumer)
 	// Messages are read where they arrive, while the batch before is handled.
-	arrived, trail := newArrivals(), f.Guard.trail(after)
-	consuming, err := consumer.Consume(func(m jetstream.Msg) {
-		r, err := trail.read(ctx, m)
-		arrived.add(ctx, r, len(m.Data()), err)
-	}, f.pull())
+	r := reader{consumer: consumer.CachedInfo().Name, to: newArrivals(), trail: f.Guard.trail(after)}
+	consuming, err := consumer.Consume(func(m jetstream.Msg) { r.read(ctx, m) }, f.pull())
 	if err != nil {
 		return fmt.Errorf("read the log after %d: %w", after, unavailable(err))
 	}
@@ -88,7 +98,7 @@ func (f Feed) FollowSubjects(ctx context.Context, subjects []string, after uint6
 		<-consuming.Closed()
 	}()
 	for {
-		batch, unread := arrived.take(ctx)
+		batch, unread := r.to.take(ctx)
 		if len(batch) > 0 {
 			if err := handle(ctx, batch); err != nil {
 				return err
@@ -98,28 +108,6 @@ func (f Feed) FollowSubjects(ctx context.Context, subjects []string, after uint6
 			return unread
 		}
 	}
-}
-
-// delivered is a message that a consumer of EVENTS delivered.
-func delivered(m jetstream.Msg) (message, error) {
-	meta, err := m.Metadata()
-	if err != nil {
-		return message{}, fmt.Errorf("message on %s has no place in a stream: %w", m.Subject(), err)
-	}
-	return message{m.Subject(), meta.Sequence.Stream, m.Headers(), m.Data()}, nil
-}
-
-// read reads the trail's next message.
-func (t *trail) read(ctx context.Context, delivery jetstream.Msg) (domain.Record, error) {
-	m, err := delivered(delivery)
-	if err != nil {
-		return domain.Record{}, err
-	}
-	reason, err := t.foreign(ctx, m)
-	if err != nil || reason != "" {
-		return domain.Record{Sequence: m.sequence, Foreign: reason}, err
-	}
-	return parse(m)
 }
 
 // Event reads one event at its place in the log.
