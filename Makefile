@@ -45,7 +45,7 @@ contracts: ## write schemas, examples, API documents and docs/reference anew fro
 
 .PHONY: pages
 pages: ## write the Go code of the pages anew from their templates
-	$(GO) run github.com/a-h/templ/cmd/templ@$$($(GO) list -m -f '{{.Version}}' github.com/a-h/templ) generate ./internal/web
+	$(GO) run github.com/a-h/templ/cmd/templ@$$($(GO) list -m -f '{{.Version}}' github.com/a-h/templ) generate -path internal/web
 
 .PHONY: bench
 bench: ## take the figures of bench/README.md anew

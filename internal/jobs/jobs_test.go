@@ -152,8 +152,6 @@ func TestStopWhileStarting(t *testing.T) {
 	<-ended
 }
 
-// A consumer that does not exist is an error; a server that is not there is
-// waited for.
 // A consumer that is told to end has nothing to complain of, and says nothing any
 // more once it has ended. The library notices, now and then before it is closed,
 // that all its handlers have stopped, and calls that an error, when it gets to it.
@@ -173,6 +171,8 @@ func TestStopsWithoutComplaint(t *testing.T) {
 	}
 }
 
+// A consumer that does not exist is an error; a server that is not there is
+// waited for.
 func TestStart(t *testing.T) {
 	q := newQueue(t, 1)
 	c := jobs.Consumer{Connect: q.connect, Stream: "WORK", Durable: "nobody", Parallel: 2, Drain: time.Second, Log: slog.New(slog.DiscardHandler)}

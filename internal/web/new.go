@@ -69,6 +69,7 @@ func (s *Site) create(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
+	d.Scopes = scopesOf(p, d)
 	o, err := s.configure(r, id, d)
 	if err == nil {
 		o.Link = id
@@ -84,8 +85,9 @@ func (s *Site) create(w http.ResponseWriter, r *http.Request) {
 		Link: id, Provider: p, Draft: d, OtherLink: r.PostForm.Get("exchange.subject_link_id"), Redirect: s.redirect(id, d),
 		Problem: public.Message, Problems: beside(err),
 	}
+	besideKey(d.AuthStyle, v.Problems)
 	if len(v.Problems) > 0 {
-		v.Problem = "Please correct the marked fields and give the client secret again: it is not kept."
+		v.Problem = "Please correct the marked fields and give the client secret or key again: it is not kept."
 	}
 	s.page(w, r, public.Code.HTTPStatus(), draftPage(v))
 }

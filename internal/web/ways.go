@@ -69,9 +69,6 @@ func readWays(q url.Values, d *commands.Draft) {
 	for _, t := range q["grant_types"] {
 		d.GrantTypes = append(d.GrantTypes, link.GrantType(t))
 	}
-	if slices.Equal(d.GrantTypes, []link.GrantType{link.AuthorizationCode}) {
-		d.GrantTypes = nil // what a link has that says nothing
-	}
 	d.DeviceEndpoint, d.PushEndpoint = text("device_authorization_endpoint"), text("pushed_authorization_request_endpoint")
 	d.Resources, d.DPoP = strings.Fields(q.Get("resources")), q.Get("dpop_bound_access_tokens") != ""
 	d.Assertion = link.Assertion{
@@ -97,9 +94,18 @@ func exchangedLink(q url.Values) (uuid.UUID, error) {
 	return id, nil
 }
 
+// scopesOf are a draft's scopes. The form begins with those that a refresh token
+// needs, and where nobody is asked there is none.
+func scopesOf(p provider.Provider, d commands.Draft) []string {
+	if p.Complete(d.Config()).AsksPerson() {
+		return d.Scopes
+	}
+	return slices.DeleteFunc(slices.Clone(d.Scopes), func(s string) bool { return slices.Contains(p.RequiredScopes, s) })
+}
+
 // secretOf is what the client proves itself with: a secret, or a key.
 func secretOf(q url.Values) (domain.SecretInput, error) {
-	secret, key := q.Get("client_secret"), q.Get("client_key")
+	secret, key := q.Get("client_secret"), strings.TrimSpace(q.Get("client_key"))
 	if secret != "" && key != "" {
 		return domain.SecretInput{}, refused("client_key", "is given beside a client secret; give the one that client authentication needs")
 	}
@@ -116,9 +122,23 @@ func refused(field, why string) error {
 	return e
 }
 
+// needsKey reports whether the client authenticates by a key in the secret's place.
+func needsKey(a link.AuthStyle) bool {
+	return a == link.PrivateKeyJWT || a == link.TLSClientAuth || a == link.SelfSignedTLSAuth
+}
+
+// besideKey moves what is said of the client secret to where a key is given.
+func besideKey(a link.AuthStyle, problems map[string]string) {
+	if problem, said := problems["client_secret"]; said && needsKey(a) {
+		problems["client_key"] = strings.TrimPrefix(problems["client_key"]+"; "+problem, "; ")
+		delete(problems, "client_secret")
+	}
+}
+
 // usesWays reports whether there is something to see or to correct there.
 func (v draftView) usesWays() bool {
-	d := v.Draft
-	return len(d.GrantTypes)+len(d.Resources) > 0 || d.DPoP || d.Assertion != (link.Assertion{}) || d.Exchange != (link.Exchange{}) ||
+	d, byPerson := v.Draft, []link.GrantType{link.AuthorizationCode}
+	return len(d.GrantTypes) > 0 && !slices.Equal(d.GrantTypes, byPerson) || len(d.Resources) > 0 || d.DPoP || needsKey(d.AuthStyle) ||
+		d.Assertion != (link.Assertion{}) || d.Exchange != (link.Exchange{}) ||
 		slices.ContainsFunc(wayFields, func(field string) bool { return v.Problems[field] != "" })
 }

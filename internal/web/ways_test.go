@@ -46,6 +46,10 @@ func TestFormHasEveryWay(t *testing.T) {
 	post(400, `id="exchange.subject_link_id-problem"`, `value="the other"`, `value="whom"`)
 	other := uuid.New()
 	form.Set("exchange.subject_link_id", other.String())
+	key := form.Get("client_key")
+	form.Del("client_key")
+	post(400, `<details class="ways" open>`, `id="client_key-problem"`)
+	form.Set("client_key", key+"\r\n")
 	form.Set("resources", "/relative")
 	post(400, `id="resources-problem"`, other.String())
 	form.Set("resources", "https://api.example.com/ urn:example:two")
@@ -62,8 +66,30 @@ func TestFormHasEveryWay(t *testing.T) {
 	if d := cmp.Diff(want, w.created.Draft); d != "" {
 		t.Errorf("the command (-want +got):\n%s", d)
 	}
-	if got := w.created.ClientSecret.Clear.Reveal(); got != form.Get("client_key") {
-		t.Errorf("the client key reached the command as %d characters of %d", len(got), len(form.Get("client_key")))
+	if got := w.created.ClientSecret.Clear.Reveal(); got != key {
+		t.Errorf("the client key reached the command as %d characters of %d", len(got), len(key))
+	}
+}
+
+// The form begins with the scope that a refresh token needs. A client that requests
+// its tokens itself has none, and the provider refuses that scope beside its own.
+func TestFormAsksForNoRefreshTokenInVain(t *testing.T) {
+	w, srv := start(t)
+	for _, c := range []struct {
+		way  link.GrantType
+		want []string
+	}{
+		{link.AuthorizationCode, []string{"offline_access", "Mail.Read"}}, {link.ClientCredentials, []string{"Mail.Read"}},
+	} {
+		r, err := client.PostForm(srv.URL+"/links", url.Values{"id": {uuid.NewString()}, "provider": {"microsoft"}, "name": {"Mail"}, "client_id": {"c"}, "client_secret": {"s"},
+			"scopes": {"offline_access Mail.Read"}, "grant_types": {string(c.way)}})
+		r, html := body(t, r, err)
+		if r.StatusCode != 303 {
+			t.Fatalf("%s: %d: %s", c.way, r.StatusCode, html)
+		}
+		if d := cmp.Diff(c.want, w.created.Scopes); d != "" {
+			t.Errorf("%s: scopes (-want +got):\n%s", c.way, d)
+		}
 	}
 }
 
