@@ -77,17 +77,9 @@ type writer struct {
 }
 
 func newWriter(b testing.TB, js jetstream.JetStream, stream jetstream.Stream, guard *eventlog.Guard) *writer {
-	ns, to := bus.DefaultNamespace, &sender{js: js}
+	logs := eventlog.Logs{JS: &sender{js: js}, Stream: stream, Guard: guard, Namespace: bus.DefaultNamespace}
 	return &writer{
-		TB: b,
-		links: eventlog.Log[link.State, link.Event]{
-			JS: to, Stream: stream, Guard: guard, Source: string(ns), Kinds: link.Kinds, Evolve: link.Evolve, StateVersion: link.StateVersion,
-			Subject: func(k domain.Key) string { return ns.LinkEvents(k.Link) },
-		},
-		grants: eventlog.Log[grant.State, grant.Event]{
-			JS: to, Stream: stream, Guard: guard, Source: string(ns), Kinds: grant.Kinds, Evolve: grant.Evolve, StateVersion: grant.StateVersion,
-			Subject: func(k domain.Key) string { return ns.GrantEvents(k.Link, k.Grant) },
-		},
+		TB: b, links: logs.Links(), grants: logs.Grants(),
 		states: map[domain.Key]commands.Loaded[grant.State]{},
 		at:     time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC),
 	}

@@ -77,10 +77,7 @@ func (s *site) start(address string) {
 }
 
 func (s *site) log() Log[link.State, link.Event] {
-	return Log[link.State, link.Event]{
-		JS: s.group, Stream: s.stream, Source: "outlink", Kinds: link.Kinds, Evolve: link.Evolve, StateVersion: link.StateVersion,
-		Subject: func(k domain.Key) string { return bus.DefaultNamespace.LinkEvents(k.Link) },
-	}
+	return Logs{JS: s.group, Stream: s.stream, Namespace: bus.DefaultNamespace}.Links()
 }
 
 // posted is a message that follows the given sequence of a subject of its own.

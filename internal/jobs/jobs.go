@@ -242,8 +242,9 @@ func number(m *message.Message, key string) uint64 {
 }
 
 // quiet passes on warnings and errors: Watermill reports every message at info.
-// While the consumer ends it passes on nothing: what goes wrong then is an error of
-// Close, and that all handlers have stopped is called one by whoever comes late.
+// While the consumer ends it passes on nothing: that all handlers have stopped is
+// called an error then, by a goroutine that comes late. A job whose acknowledgement
+// fails in that time comes again.
 type quiet struct {
 	slog.Handler
 	ending *atomic.Bool

@@ -20,10 +20,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"outlink/commands"
-	"outlink/domain"
-	"outlink/domain/grant"
-	"outlink/domain/link"
-	"outlink/domain/name"
 	"outlink/domain/provider"
 	"outlink/internal/bus"
 	"outlink/internal/catalogue"
@@ -235,23 +231,11 @@ func (n *Node) openCommands(context.Context) error {
 	if err != nil {
 		return err
 	}
-	ns := n.Namespace
 	n.oauth = oauth.New(oauth.Options{AllowedPrefixes: n.AllowedPrefixes, Loopback: n.Dev})
-	log := eventlog.NewGroup(n.js)
-	links := eventlog.Log[link.State, link.Event]{
-		JS: log, Stream: n.events, Guard: n.guard, Source: string(ns), Kinds: link.Kinds, Evolve: link.Evolve, StateVersion: link.StateVersion,
-		Subject: func(k domain.Key) string { return ns.LinkEvents(k.Link) },
-	}
+	logs := eventlog.Logs{JS: eventlog.NewGroup(n.js), Stream: n.events, Guard: n.guard, Namespace: n.Namespace}
+	links := logs.Links()
 	n.Commands = &commands.Service{
-		Links: links, Made: links.First,
-		Grants: eventlog.Log[grant.State, grant.Event]{
-			JS: log, Stream: n.events, Guard: n.guard, Source: string(ns), Kinds: grant.Kinds, Evolve: grant.Evolve, StateVersion: grant.StateVersion,
-			Subject: func(k domain.Key) string { return ns.GrantEvents(k.Link, k.Grant) },
-		},
-		Names: eventlog.Log[name.State, name.Event]{
-			JS: log, Stream: n.events, Guard: n.guard, Source: string(ns), Kinds: name.Kinds, Evolve: name.Evolve, StateVersion: name.StateVersion,
-			Subject: func(k domain.Key) string { return ns.NameEvents(k.Link) },
-		},
+		Links: links, Made: links.First, Grants: logs.Grants(), Names: logs.Names(),
 		Vault: n.Vault, Devices: n.Vault, Outcomes: n.outcomes, Catalogue: providers,
 		Policy: provider.Policy{
 			PublicURL: n.PublicURL, AllowedPrefixes: n.AllowedPrefixes, LoopbackHTTP: n.Dev, PublicSuffix: catalogue.PublicSuffix,

@@ -117,9 +117,7 @@ func secretOf(q url.Values) (domain.SecretInput, error) {
 
 // refused is an error about one field.
 func refused(field, why string) error {
-	e := domain.Errorf(domain.InvalidArgument, "%s %s", field, why)
-	e.Details = map[string]any{"problems": []provider.Problem{{Field: field, Problem: why}}}
-	return e
+	return domain.Errorf(domain.InvalidArgument, "%s %s", field, why).With("problems", []provider.Problem{{Field: field, Problem: why}})
 }
 
 // needsKey reports whether the client authenticates by a key in the secret's place.
@@ -130,7 +128,7 @@ func needsKey(a link.AuthStyle) bool {
 // besideKey moves what is said of the client secret to where a key is given.
 func besideKey(a link.AuthStyle, problems map[string]string) {
 	if problem, said := problems["client_secret"]; said && needsKey(a) {
-		problems["client_key"] = strings.TrimPrefix(problems["client_key"]+"; "+problem, "; ")
+		problems["client_key"] = problem
 		delete(problems, "client_secret")
 	}
 }

@@ -170,18 +170,26 @@ func linkAdvice(row projections.LinkRow) advice.Advice {
 	switch need := row.Grants.Attention; {
 	case row.State.Status() != link.StatusActive:
 		return advice.OfLink(row.State)
-	case row.Grants.Total == 0 && !row.State.AsksPerson():
-		return advice.Advice{Why: "The link is ready, and has no token yet.", Fix: "Request one: nobody has to consent."}
-	case row.Grants.Total == 0 && !row.State.Uses(link.AuthorizationCode):
-		return advice.Advice{Why: "The link is ready, and nobody has authorized it yet.", Fix: "Have a person enter a code on another device."}
 	case row.Grants.Total == 0:
-		return advice.Advice{Why: "The link is ready, and nobody has authorized it yet.", Fix: "Register the redirect URL with the provider, then authorize."}
+		return firstAdvice(row.State.Config)
 	case need == 1:
 		return advice.Advice{Why: "The link works. One grant needs a person's consent.", Fix: "Authorize it again, with the grant's subject."}
 	case need > 1:
 		return advice.Advice{Why: fmt.Sprintf("The link works. %d grants need a person's consent.", need), Fix: "Authorize each again, with the grant's subject."}
 	}
 	return advice.OfLink(row.State)
+}
+
+// firstAdvice is about a link without grants.
+func firstAdvice(c link.Config) advice.Advice {
+	if !c.AsksPerson() {
+		return advice.Advice{Why: "The link is ready, and has no token yet.", Fix: "Request one: nobody has to consent."}
+	}
+	a := advice.Advice{Why: "The link is ready, and nobody has authorized it yet.", Fix: "Register the redirect URL with the provider, then authorize."}
+	if !c.Uses(link.AuthorizationCode) {
+		a.Fix = "Have a person enter a code on another device."
+	}
+	return a
 }
 
 // grantAdvice is about a grant that is not simply active.

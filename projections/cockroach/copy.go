@@ -38,7 +38,7 @@ func (c copying) run(ctx context.Context, tx pgx.Tx) error {
 // PostgreSQL: a header, of each row how many fields it has and each of them behind
 // its length, and an end. They are encoded when they are read.
 func (c copying) encoded() io.Reader {
-	e := &encoding{left: c.rows, unread: []byte("PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00")}
+	e := &encoding{rows: c.rows, unread: []byte("PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00")}
 	for _, column := range c.columns {
 		e.fields = append(e.fields, fieldOf(column))
 	}
@@ -47,13 +47,13 @@ func (c copying) encoded() io.Reader {
 
 type encoding struct {
 	fields []field
-	row    int
-	left   int    // rows; less than none: the end is encoded too
+	rows   int
+	row    int    // that is encoded next; rows: the end
 	unread []byte // what is encoded
 }
 
 func (e *encoding) Read(p []byte) (int, error) {
-	for len(e.unread) < len(p) && e.left >= 0 {
+	for len(e.unread) < len(p) && e.row <= e.rows {
 		e.next()
 	}
 	if len(e.unread) == 0 {
@@ -66,14 +66,13 @@ func (e *encoding) Read(p []byte) (int, error) {
 
 // next encodes one row, or the end.
 func (e *encoding) next() {
-	e.left--
-	if e.left < 0 {
+	if e.row == e.rows {
 		e.unread = binary.BigEndian.AppendUint16(e.unread, 1<<16-1)
-		return
-	}
-	e.unread = binary.BigEndian.AppendUint16(e.unread, uint16(len(e.fields)))
-	for _, f := range e.fields {
-		e.unread = f(e.unread, e.row)
+	} else {
+		e.unread = binary.BigEndian.AppendUint16(e.unread, uint16(len(e.fields)))
+		for _, f := range e.fields {
+			e.unread = f(e.unread, e.row)
+		}
 	}
 	e.row++
 }
