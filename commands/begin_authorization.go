@@ -42,8 +42,8 @@ func (s *Service) BeginAuthorization(ctx context.Context, c BeginAuthorization) 
 		return Outcome{}, err
 	}
 	key := domain.Key{Link: c.Link, Grant: grant.ID(c.Link, c.Subject)}
-	if out, done, err := s.didToGrant(ctx, c.Header, key); done || err != nil {
-		return s.opened(ctx, key, out, err)
+	if out, done, err := s.opened(ctx, key, c.CommandID, c.before); done || err != nil {
+		return out, err
 	}
 	l, err := s.Links.Load(ctx, domain.Key{Link: c.Link})
 	if err != nil {
@@ -69,22 +69,38 @@ func (s *Service) BeginAuthorization(ctx context.Context, c BeginAuthorization) 
 		Device: c.Device, At: s.Now(), ExpiresAt: s.Now().Add(life),
 	}
 	out, err := s.onGrant(ctx, key, c.Header, func(g grant.State) (grant.Event, error) { return g.BeginAuthorization(key.Grant, e) })
-	if err == nil && len(out.Events) > 0 {
-		return s.begun(ctx, out, e)
-	}
-	return s.opened(ctx, key, out, err)
-}
-
-// opened answers a command that is repeated: its authorization is the open one.
-func (s *Service) opened(ctx context.Context, key domain.Key, out Outcome, err error) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	at, err := s.Grants.Load(ctx, key)
-	if err != nil || at.State.Authorization == nil {
+	if len(out.Events) == 0 { // the same command, twice at once
+		out, _, err = s.opened(ctx, key, c.CommandID, before{possible: true})
 		return out, err
 	}
-	return s.begun(ctx, out, at.State.Authorization.AuthorizationBegun)
+	return s.begun(ctx, out, e)
+}
+
+// opened answers a command that comes again with the authorization that it began,
+// which need not be the open one.
+func (s *Service) opened(ctx context.Context, key domain.Key, command uuid.UUID, b before) (out Outcome, found bool, err error) {
+	if !b.possible {
+		return Outcome{}, false, nil
+	}
+	at, err := s.Grants.Load(ctx, key)
+	if err != nil {
+		return Outcome{}, false, err
+	}
+	var e grant.AuthorizationBegun
+	at, found, err = find(ctx, s.Grants, key, at, b, 0, func(r domain.Record) (is bool) {
+		if r.Causation == command.String() {
+			e, is = decoded[grant.AuthorizationBegun](r)
+		}
+		return is
+	})
+	if err != nil || !found {
+		return Outcome{}, false, err
+	}
+	out, err = s.begun(ctx, ofGrant(key, at, []string{}), e)
+	return out, true, err
 }
 
 func (s *Service) begun(ctx context.Context, out Outcome, begun grant.AuthorizationBegun) (Outcome, error) {

@@ -191,7 +191,7 @@ func (s *Service) reserveName(ctx context.Context, id uuid.UUID, wanted string, 
 // reserve is reserveName, with the name as it was just loaded.
 func (s *Service) reserve(ctx context.Context, id uuid.UUID, wanted string, h Header, named Loaded[name.State]) error {
 	h.ExpectedVersion = nil // that is about the link
-	h.again = false         // what it reserved before may be another's since: only the last reservation counts
+	h.before = before{}     // what it reserved before may be another's since: only the last reservation counts
 	e := name.Reserved{Name: wanted, Link: id, At: s.Now()}
 	_, _, err := decideOn(ctx, s.Names, name.Kinds, domain.Key{Link: name.ID(wanted)}, named, h, s.Now(), func(n Loaded[name.State]) (name.Event, error) {
 		inUse, err := s.goesBy(ctx, n.State, wanted)

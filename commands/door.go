@@ -47,9 +47,8 @@ type Door struct {
 	// the same one when it comes again. Zero: each time is another command.
 	ID uuid.UUID
 
-	// Again says that the command may have come before, and had its effect without
-	// its answer being remembered, as when a node is killed between the two. Then its
-	// event is looked for in the whole history, and not only at its end.
+	// Again says that the command was sent before. Then its effect is looked for in
+	// the whole history, whatever its id says of its age.
 	Again bool
 }
 
@@ -193,6 +192,7 @@ func entry[C any, P commanded[C]](run func(*Service, context.Context, C) (Outcom
 			return Outcome{}, nil, err
 		}
 		h := P(&c).header()
+		h.before = d.before(h.CommandID)
 		if h.CommandID == uuid.Nil {
 			h.CommandID = d.ID
 		}
@@ -202,7 +202,7 @@ func entry[C any, P commanded[C]](run func(*Service, context.Context, C) (Outcom
 		if d.Actor != "" {
 			h.Actor = d.Actor
 		}
-		h.Traceparent, h.again, h.answered = d.Traceparent, d.Again, known
+		h.Traceparent, h.answered = d.Traceparent, known
 		if err := h.check(); err != nil {
 			return Outcome{}, nil, err
 		}

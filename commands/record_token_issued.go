@@ -47,10 +47,8 @@ func (s *Service) RecordTokenIssued(ctx context.Context, c RecordTokenIssued) (O
 		c.Subject = grant.DefaultSubject
 	}
 	key := domain.Key{Link: c.Link, Grant: grant.ID(c.Link, c.Subject)}
-	if c.again { // what it caused may be another's token that it completed: its own is known by its exchange
-		if at, err := s.Grants.Load(ctx, key); err != nil || at.State.Knows(c.CommandID) {
-			return ofGrant(key, at, []string{}), err
-		}
+	if out, done, err := s.imported(ctx, key, c.CommandID, c.before); done || err != nil {
+		return out, err
 	}
 	if err := errors.Join(checkSubject(c.Subject), checkImport(c, access, refresh, s.Now())); err != nil {
 		return Outcome{}, err
@@ -78,6 +76,24 @@ func (s *Service) RecordTokenIssued(ctx context.Context, c RecordTokenIssued) (O
 		t.Token.RefreshTokenLifetime = c.RefreshTokenExpiresAt.Sub(now)
 	}
 	return s.IssueToken(ctx, c.Header, t)
+}
+
+// imported answers an import that comes again. It must not bring back a refresh
+// token that was rotated since. What it caused may be another's token that it
+// completed: its own is known by its exchange.
+func (s *Service) imported(ctx context.Context, key domain.Key, exchange uuid.UUID, b before) (Outcome, bool, error) {
+	if !b.possible {
+		return Outcome{}, false, nil
+	}
+	at, err := s.Grants.Load(ctx, key)
+	if err != nil {
+		return Outcome{}, false, err
+	}
+	at, found, err := find(ctx, s.Grants, key, at, b, 0, func(r domain.Record) bool {
+		e, is := decoded[grant.TokenIssued](r)
+		return is && e.Exchange == exchange
+	})
+	return ofGrant(key, at, []string{}), found, err
 }
 
 func checkImport(c RecordTokenIssued, access, refresh domain.Secret, now time.Time) error {

@@ -43,6 +43,9 @@ func (s *Service) RequestRefresh(ctx context.Context, c RequestRefresh) (Outcome
 }
 
 func (s *Service) requestRefresh(ctx context.Context, key domain.Key, h Header, e grant.RefreshRequested) (Outcome, error) {
+	if e.Generation > 0 { // who saw the token came after it, and one with an older token is served
+		h.before.until = grant.Kinds.Type(grant.TokenIssued{})
+	}
 	if out, done, err := s.didToGrant(ctx, h, key); done || err != nil {
 		return out, err
 	}

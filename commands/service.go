@@ -33,6 +33,7 @@ type Loaded[S any] struct {
 	Version   uint64    // events so far
 	Event     uuid.UUID // the last event
 	Causation string    // the command that caused it
+	Time      time.Time // when, by its node's clock
 	Hash      string    // of the last event and all before it; the log's own
 	Foreign   uint64    // sequence of a message behind the last event that is none; mostly 0
 }
@@ -49,8 +50,9 @@ type Log[S, E any] interface {
 	// recognises its own event when an acknowledgement was lost.
 	Append(ctx context.Context, key domain.Key, after Loaded[S], e E, m Meta) (Loaded[S], error)
 
-	// Caused looks in the whole history for the event that a command caused.
-	Caused(ctx context.Context, key domain.Key, command uuid.UUID) (at Loaded[S], found bool, err error)
+	// Back visits the events of an aggregate from the loaded one to the first,
+	// newest first, until visit has seen enough.
+	Back(ctx context.Context, key domain.Key, from Loaded[S], visit func(domain.Record) (enough bool)) error
 }
 
 // Vault is what commands need of the vault.
@@ -122,7 +124,7 @@ type Header struct {
 	Reason          string    `json:"reason,omitempty"` // an operator's, recorded in the event
 	Traceparent     string    `json:"-"`
 
-	again    bool   // it may have had its effect before; see Door
+	before   before // where it may have had its effect already
 	answered lookUp // nil: not known to be a repeat
 }
 
@@ -159,15 +161,12 @@ func decide[S any, E comparable](ctx context.Context, log Log[S, E], kinds domai
 // decideOn is decide about an aggregate that is loaded already.
 func decideOn[S any, E comparable](ctx context.Context, log Log[S, E], kinds domain.Kinds[E], key domain.Key, at Loaded[S], h Header, now time.Time, ask func(Loaded[S]) (E, error)) (Loaded[S], []string, error) {
 	var none E
-	if h.again {
-		if at, found, err := log.Caused(ctx, key, h.CommandID); err != nil || found {
-			return at, []string{}, err
-		}
-	}
+	seen := uint64(0)
 	for range attempts {
-		if h.CommandID != uuid.Nil && at.Causation == h.CommandID.String() {
-			return at, []string{}, nil // this very command, repeated
+		if done, found, err := effect(ctx, log, key, at, h, seen); err != nil || found {
+			return done, []string{}, err // this very command, repeated
 		}
+		seen = at.Sequence
 		if err := expected(h, key, at.Version); err != nil {
 			return at, nil, err
 		}
@@ -219,25 +218,6 @@ func (s *Service) onLink(ctx context.Context, id uuid.UUID, h Header, ask func(l
 
 func ofLink(id uuid.UUID, at Loaded[link.State], events []string) Outcome {
 	return Outcome{Link: id, Sequence: at.Sequence, Version: at.Version, Events: events, RedirectURL: at.State.RedirectURL}
-}
-
-// didToLink finds what a command that may come again did to its link. What it would
-// be refused for by now is no longer asked then.
-func (s *Service) didToLink(ctx context.Context, h Header, id uuid.UUID) (Outcome, bool, error) {
-	if !h.again {
-		return Outcome{}, false, nil
-	}
-	at, found, err := s.Links.Caused(ctx, domain.Key{Link: id}, h.CommandID)
-	return ofLink(id, at, []string{}), found, err
-}
-
-// didToGrant is didToLink for a grant.
-func (s *Service) didToGrant(ctx context.Context, h Header, key domain.Key) (Outcome, bool, error) {
-	if !h.again {
-		return Outcome{}, false, nil
-	}
-	at, found, err := s.Grants.Caused(ctx, key, h.CommandID)
-	return ofGrant(key, at, []string{}), found, err
 }
 
 // onGrant runs a decision about a grant.

@@ -105,7 +105,7 @@ const AckWait = 5 * time.Minute
 const CommandWait = 90 * time.Second
 
 // HeaderAgain is on a command that its sender may have sent before: its effect is
-// looked for in the whole history.
+// looked for in the whole history, whatever its id says of its age.
 const HeaderAgain = "Outlink-Again"
 
 // Declare creates the streams, buckets and consumers of a namespace, or brings

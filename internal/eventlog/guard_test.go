@@ -49,6 +49,9 @@ func TestForeignMessages(t *testing.T) {
 	if got := b.load(); got.Version != 4 || got.Foreign != 0 || !got.State.Paused {
 		t.Errorf("after the next decision: %+v", got)
 	}
+	if got := b.back(b.links, b.key); got != "4 3 2 1" {
+		t.Errorf("from the next decision back: versions %s", got)
+	}
 	for _, at := range places {
 		if !slices.ContainsFunc(b.log.lines(), func(line string) bool {
 			return strings.Contains(line, `"ERROR"`) && strings.Contains(line, fmt.Sprintf(`"sequence":%d,"subject":%q`, at, b.attacked))
@@ -56,6 +59,24 @@ func TestForeignMessages(t *testing.T) {
 			t.Errorf("no alarm of message %d: %v", at, b.log.lines())
 		}
 	}
+}
+
+// back is the versions of a link's events, from the last one back.
+func (b *besieged) back(log eventlog.Log[link.State, link.Event], key domain.Key) string {
+	b.t.Helper()
+	at, err := log.Load(b.t.Context(), key)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var versions []string
+	err = log.Back(b.t.Context(), key, at, func(r domain.Record) bool {
+		versions = append(versions, fmt.Sprint(r.Version))
+		return false
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return strings.Join(versions, " ")
 }
 
 // reads holds each way of reading against the events that are wanted, and the

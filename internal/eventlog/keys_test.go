@@ -43,6 +43,12 @@ func TestBoundary(t *testing.T) {
 	if got, err := old.Load(t.Context(), key); err != nil || got.Version != 2 {
 		t.Errorf("without a key: %+v, %v", got, err)
 	}
+	if at, err = upgraded.Append(t.Context(), key, at, link.Enabled{}, meta()); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.back(upgraded, key); got != "3 2 1" {
+		t.Errorf("from behind the boundary back: versions %s", got)
+	}
 }
 
 // A key that cannot be read makes no message foreign: the reader waits.

@@ -7,6 +7,7 @@
 package eventlog
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -110,7 +111,7 @@ func (l Log[S, E]) loaded(ctx context.Context, key domain.Key, msg *jetstream.Ra
 
 // after is an aggregate after an event, but for its state.
 func after[S any](r domain.Record) commands.Loaded[S] {
-	return commands.Loaded[S]{Sequence: r.Sequence, Version: r.Version, Event: r.ID, Causation: r.Causation, Hash: r.Hash}
+	return commands.Loaded[S]{Sequence: r.Sequence, Version: r.Version, Event: r.ID, Causation: r.Causation, Time: r.Time, Hash: r.Hash}
 }
 
 // fold reads the whole history: the slow way, for a state of another version.
@@ -127,22 +128,40 @@ func (l Log[S, E]) fold(ctx context.Context, key domain.Key) (S, error) {
 	return s, err
 }
 
-// Caused looks for the event that a command caused. The state it returns is the
-// newest one.
-func (l Log[S, E]) Caused(ctx context.Context, key domain.Key, command uuid.UUID) (at commands.Loaded[S], found bool, err error) {
-	err = History(ctx, l.Stream, l.Guard, l.Subject(key), func(r domain.Record) error {
-		if r.Causation != command.String() {
+// Back visits the events of an aggregate from the loaded one to the first, newest
+// first: each says which one it followed.
+func (l Log[S, E]) Back(ctx context.Context, key domain.Key, from commands.Loaded[S], visit func(domain.Record) (enough bool)) error {
+	for sequence := from.Sequence; sequence > 0; {
+		msg, err := l.Stream.GetMsg(ctx, sequence)
+		if err != nil {
+			return fmt.Errorf("read event %d of %s: %w", sequence, l.Subject(key), unavailable(err))
+		}
+		if msg, err = l.Guard.lastGenuine(ctx, msg); err != nil || msg == nil {
+			return err
+		}
+		r, err := parse(raw(msg))
+		if err != nil {
+			return err
+		}
+		if visit(r) {
 			return nil
 		}
-		at, found = after[S](r), true
-		return ErrStop
-	})
-	if !found {
-		return at, false, err
+		if sequence, err = follows(msg); err != nil {
+			return err
+		}
 	}
-	now, err := l.Load(ctx, key)
-	at.State = now.State
-	return at, true, err
+	return nil
+}
+
+// follows is the sequence of the message before an event on its subject; 0: none.
+// An event without a MAC, from before there was a key, has it by its expectation.
+func follows(m *jetstream.RawStreamMsg) (uint64, error) {
+	said := cmp.Or(get(m.Header, headerAfter), get(m.Header, jetstream.ExpectedLastSubjSeqHeader))
+	after, err := strconv.ParseUint(said, 10, 64)
+	if err != nil || after >= m.Sequence {
+		return 0, domain.Undecodable(fmt.Errorf("event %d follows %q, which is no place before it", m.Sequence, said))
+	}
+	return after, nil
 }
 
 // Append records e after the loaded state and returns its sequence. It answers
@@ -151,7 +170,7 @@ func (l Log[S, E]) Caused(ctx context.Context, key domain.Key, command uuid.UUID
 // expected sequence before the message id, so that a repeat looks like a conflict.
 func (l Log[S, E]) Append(ctx context.Context, key domain.Key, after commands.Loaded[S], e E, m commands.Meta) (commands.Loaded[S], error) {
 	id := uuid.Must(uuid.NewV7())
-	next := commands.Loaded[S]{State: l.Evolve(after.State, e), Version: after.Version + 1, Event: id, Causation: m.CommandID.String()}
+	next := commands.Loaded[S]{State: l.Evolve(after.State, e), Version: after.Version + 1, Event: id, Causation: m.CommandID.String(), Time: m.Time}
 	msg, err := l.message(key, &next, after.Hash, e, m)
 	if err == nil {
 		err = l.Guard.seal(ctx, msg, after.End())

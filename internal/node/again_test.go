@@ -12,10 +12,21 @@ import (
 	"outlink/internal/bus"
 )
 
-// A command that had its effect when its node was killed, before its answer was
-// remembered, comes again after another one to the same link or grant: it has no
-// second effect, and is not refused for what the other one did.
+// A command whose answer is no longer remembered, or never was because its node was
+// killed before, comes again after others to the same link or grant: it has no
+// second effect, and is not refused for what the others did. That holds for any
+// kind of id, and whether or not the sender says that it repeats.
 func TestEffectWithoutOutcome(t *testing.T) {
+	for name, newID := range map[string]func() uuid.UUID{
+		"random": uuid.New,
+		"timed":  func() uuid.UUID { return uuid.Must(uuid.NewV7()) },
+		"named":  func() uuid.UUID { return uuid.NewSHA1(uuid.New(), []byte("row 1")) },
+	} {
+		t.Run(name, func(t *testing.T) { testEffectWithoutOutcome(t, newID) })
+	}
+}
+
+func testEffectWithoutOutcome(t *testing.T, newID func() uuid.UUID) {
 	i, o := start(t), newOP(t, 3600)
 	secret := map[string]any{"client_id": "id", "client_secret": clientSecret, "scopes": []string{"a"}, "provider": "custom",
 		"grant_types":            []string{"authorization_code", "client_credentials"},
@@ -34,6 +45,7 @@ func TestEffectWithoutOutcome(t *testing.T) {
 		{"BeginAuthorization", nil, "DisableLink", nil},
 		{"RecordTokenIssued", token, "DisableLink", nil},
 		{"RequestRefresh", nil, "DisableLink", nil},
+		{"ReportTokenRejected", map[string]any{"generation": 1}, "SuspendGrant", nil},
 		{"RequestToken", map[string]any{"subject": "itself"}, "DisableLink", nil},
 		{"SuspendGrant", nil, "ResumeGrant", nil},
 	} {
@@ -47,7 +59,7 @@ func TestEffectWithoutOutcome(t *testing.T) {
 				}
 				return i.send(t, command, body, again)
 			}
-			x := uuid.New()
+			x := newID()
 			if secret["name"] = id; tt.command != "CreateOutgoingLink" {
 				send("CreateOutgoingLink", uuid.New(), secret, false)
 			}
@@ -63,10 +75,15 @@ func TestEffectWithoutOutcome(t *testing.T) {
 				t.Fatal(err)
 			}
 			send(tt.then, uuid.New(), tt.with, false)
-			second := send(tt.command, x, tt.body, true)
 			same := tt.command == "CreateOutgoingLink" // whose event answers for ever
-			if n := i.effects(x); n != 1 || second.Link != first.Link || (len(second.Events) != 0) != same || second.Sequence == 0 {
-				t.Errorf("%d effects; first %+v, then %+v", n, first, second)
+			for _, said := range []bool{false, true} {
+				second := send(tt.command, x, tt.body, said)
+				if n := i.effects(x); n != 1 || second.Link != first.Link || (len(second.Events) != 0) != same || second.Sequence != first.Sequence || second.Authorization != first.Authorization {
+					t.Errorf("said to be a repeat: %v: %d effects; first %+v, then %+v", said, n, first, second)
+				}
+				if err := kv.Purge(i.ctx(), x.String()); err != nil {
+					t.Fatal(err)
+				}
 			}
 		})
 	}
@@ -91,4 +108,33 @@ func (i *installation) send(t *testing.T, command string, body any, again bool) 
 		t.Fatal(err)
 	}
 	return out
+}
+
+// An import that comes again after the grant was renewed many times must not put
+// its refresh token in the place of the newest one.
+func TestOldImportComesAgain(t *testing.T) {
+	i, o := start(t), newOP(t, 3600)
+	link, imported := i.createLink(o, "old"), uuid.NewSHA1(uuid.New(), []byte("row 1"))
+	record := func(id uuid.UUID, token string) commands.Outcome {
+		t.Helper()
+		return i.send(t, "RecordTokenIssued", map[string]any{"command_id": id, "link_id": link, "refresh_token": token, "access_token": token, "expires_at": time.Now().Add(time.Hour)}, false)
+	}
+	first := record(imported, "the first")
+	for range 6 {
+		record(uuid.New(), "a later one")
+	}
+	kv, err := i.js().KeyValue(i.ctx(), i.node.Namespace.Outcomes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := kv.Purge(i.ctx(), imported.String()); err != nil {
+		t.Fatal(err)
+	}
+	again := record(imported, "the first")
+	if len(again.Events) != 0 || again.Sequence != first.Sequence {
+		t.Errorf("first %+v, then %+v", first, again)
+	}
+	if token, err := i.c.Token(i.ctx(), link, "", 0); err != nil || token.AccessToken != "a later one" {
+		t.Errorf("the newest token: %q, %v", token.AccessToken, err)
+	}
 }

@@ -30,8 +30,8 @@ func (h held[S, E]) Append(context.Context, domain.Key, commands.Loaded[S], E, c
 	return commands.Loaded[S]{}, errors.New("a notice decides nothing")
 }
 
-func (h held[S, E]) Caused(context.Context, domain.Key, uuid.UUID) (commands.Loaded[S], bool, error) {
-	return commands.Loaded[S]{}, false, errors.New("a notice decides nothing")
+func (h held[S, E]) Back(context.Context, domain.Key, commands.Loaded[S], func(domain.Record) bool) error {
+	return errors.New("a notice decides nothing")
 }
 
 // shared is what the nodes of an installation keep together.

@@ -373,8 +373,8 @@ func (v view[S, E]) Append(ctx context.Context, key domain.Key, after commands.L
 	return next, err
 }
 
-func (v view[S, E]) Caused(context.Context, domain.Key, uuid.UUID) (commands.Loaded[S], bool, error) {
-	return commands.Loaded[S]{}, false, errors.New("no command of a worker comes again")
+func (v view[S, E]) Back(context.Context, domain.Key, commands.Loaded[S], func(domain.Record) bool) error {
+	return errors.New("no command of a worker comes again")
 }
 
 // simVault is the vault as one process sees it.
