@@ -133,7 +133,7 @@ func (s *Service) withStartURL(ctx context.Context, out Outcome) (Outcome, error
 	case out.Authorization == uuid.Nil:
 		return out, nil
 	case out.Device != nil:
-		return s.withDeviceCode(ctx, out)
+		return s.WithDeviceCode(ctx, out)
 	}
 	ticket, err := s.Handle(ctx, TicketHandle, domain.Key{Link: out.Link, Grant: out.Grant}, out.Authorization)
 	if err != nil {

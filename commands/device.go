@@ -39,12 +39,24 @@ type DeviceCodes interface {
 	StoreDeviceCode(ctx context.Context, key domain.Key, d DeviceCode, after uint64) (uint64, error)
 }
 
-// withDeviceCode adds what the person needs, if the provider gave it by now.
-func (s *Service) withDeviceCode(ctx context.Context, out Outcome) (Outcome, error) {
-	d, _, err := s.Devices.DeviceCode(ctx, domain.Key{Link: out.Link, Grant: out.Grant})
-	if err != nil || d.Authorization != out.Authorization {
-		return out, err
+// WithDeviceCode adds to the outcome of BeginAuthorization what the person needs, if
+// the provider gave it by now. It is an error when there will be none any more.
+func (s *Service) WithDeviceCode(ctx context.Context, out Outcome) (Outcome, error) {
+	key := domain.Key{Link: out.Link, Grant: out.Grant}
+	d, _, err := s.Devices.DeviceCode(ctx, key)
+	if err != nil {
+		return Outcome{}, err
 	}
-	out.Device, out.ExpiresAt = &d.Shown, &d.ExpiresAt
+	if d.Authorization == out.Authorization {
+		out.Device, out.ExpiresAt = &d.Shown, &d.ExpiresAt
+		return out, nil
+	}
+	at, err := s.Grants.Load(ctx, key)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if a := at.State.Authorization; a == nil || a.Authorization != out.Authorization {
+		return Outcome{}, domain.Errorf(domain.FailedPrecondition, "this authorization is over: it has no code for another device; what became of it says: outlink grant explain %s", key.Grant)
+	}
 	return out, nil
 }

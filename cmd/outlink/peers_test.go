@@ -4,12 +4,16 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 
 	"outlink/commands"
 	"outlink/domain/link"
@@ -133,9 +137,19 @@ func TestDevice(t *testing.T) {
 	if n := requests[string(link.DeviceCode)]; n < 2 || n > 8 || requests["refresh_token"] < 2 {
 		t.Errorf("requests %v", requests)
 	}
+	shown := d.deviceCode(begun.Link, http.StatusOK)
+	if !strings.Contains(shown, `href="`+peer.Issuer+`/device?user_code=`) {
+		t.Errorf("the page shows no code:\n%s", shown)
+	}
 	if out, code := d.cli("events", "export"); code != 0 || !strings.Contains(out, "authorization_begun") || strings.Contains(out, begun.Device.UserCode) {
 		t.Errorf("exit %d; the events hold the user's code:\n%s", code, out)
 	}
+	// A provider that gives none: whoever waits for it is told so at once.
+	d.get(&struct{}{}, "link", "update", "peer", "--device-endpoint", peer.Issuer+"/nowhere")
+	if out, code := d.cli("grant", "authorize", "peer", "--device"); code != 4 || !strings.Contains(out, "outlink grant explain "+begun.Grant.String()) {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	d.deviceCode(begun.Link, http.StatusPreconditionFailed)
 	d.interrupt()
 }
 
@@ -203,4 +217,19 @@ func (d *dev) tokenOf(generation uint64) {
 	if d.get(&token, "token", "get", "peer"); token.AccessToken == "" || token.Generation < generation {
 		d.t.Errorf("a token of generation %d, given: %t", token.Generation, token.AccessToken != "")
 	}
+}
+
+// deviceCode is the page of a link's code for another device.
+func (d *dev) deviceCode(link uuid.UUID, status int) string {
+	d.t.Helper()
+	res, err := http.PostForm(d.at.HTTP+"/links/"+link.String()+"/device", url.Values{"subject": {"page"}})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	page, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != status {
+		d.t.Errorf("status %d, want %d: %v", res.StatusCode, status, err)
+	}
+	return string(page)
 }

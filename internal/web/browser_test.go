@@ -17,6 +17,8 @@ import (
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"outlink/domain/link"
 )
 
 const chromium = "/usr/bin/chromium"
@@ -169,6 +171,12 @@ func TestBrowser(t *testing.T) {
 	if got := w.created.ClientSecret.Clear.Reveal(); got != "line\r\nline" {
 		t.Errorf("a key of two lines arrived as %d bytes", len(got))
 	}
+
+	w.change(func() { w.links[0].State.GrantTypes = link.GrantTypes() })
+	do("code", chromedp.Navigate(srv.URL+"/links/"+linkA.String()), until(`document.querySelector("form[action$='/device'] button")`))
+	look("waysoflink")
+	do("code", chromedp.Click(chromedp.CSS("form[action$='/device'] button")), until(`document.querySelector("#user_code")?.value == "WDJB-MJHT"`))
+	look("code")
 
 	do("link", chromedp.Navigate(srv.URL+"/links/"+linkA.String()), until(`document.querySelector("#live").innerText.includes("renews in 12 s")`))
 	w.change(func() { w.records[1].Actor = "node:b2" })

@@ -42,6 +42,7 @@ type world struct {
 	began    commands.BeginAuthorization
 	renewed  commands.RequestRefresh
 	wanted   commands.RequestToken
+	refused  bool // the provider gives no code for another device
 	policy   provider.Policy
 	cat      provider.Catalogue
 }
@@ -143,7 +144,19 @@ func (w *world) CreateOutgoingLink(_ context.Context, c commands.CreateOutgoingL
 
 func (w *world) BeginAuthorization(_ context.Context, c commands.BeginAuthorization) (commands.Outcome, error) {
 	w.began = c
+	if c.Device {
+		ends := now.Add(15 * time.Minute)
+		return commands.Outcome{Link: c.Link, Grant: grantA, Device: &commands.Device{}, ExpiresAt: &ends}, nil
+	}
 	return commands.Outcome{Link: c.Link, AuthorizationURL: "https://outlink.example.com/oauth/start/" + c.Link.String() + "?ticket=t"}, nil
+}
+
+func (w *world) WithDeviceCode(_ context.Context, o commands.Outcome) (commands.Outcome, error) {
+	if w.refused {
+		return commands.Outcome{}, domain.Errorf(domain.FailedPrecondition, "this authorization is over")
+	}
+	o.Device = &commands.Device{UserCode: "WDJB-MJHT", VerificationURI: "https://id.example.com/device", VerificationURIComplete: "https://id.example.com/device?user_code=WDJB-MJHT"}
+	return o, nil
 }
 
 func (w *world) RequestRefresh(_ context.Context, c commands.RequestRefresh) (commands.Outcome, error) {

@@ -30,6 +30,7 @@ import (
 type Commander interface {
 	CreateOutgoingLink(ctx context.Context, c commands.CreateOutgoingLink) (commands.Outcome, error)
 	BeginAuthorization(ctx context.Context, c commands.BeginAuthorization) (commands.Outcome, error)
+	WithDeviceCode(ctx context.Context, out commands.Outcome) (commands.Outcome, error)
 	RequestToken(ctx context.Context, c commands.RequestToken) (commands.Outcome, error)
 	RequestRefresh(ctx context.Context, c commands.RequestRefresh) (commands.Outcome, error)
 	DisableLink(ctx context.Context, c commands.DisableLink) (commands.Outcome, error)
@@ -69,6 +70,7 @@ func (s *Site) Register(mux *http.ServeMux) {
 	}
 	post("/links", s.create)
 	post("/links/{id}/authorize", s.authorize)
+	post("/links/{id}/device", s.device)
 	post("/links/{id}/request", s.request)
 	post("/links/{id}/refresh", s.refresh)
 	post("/links/{id}/disable", s.disable)

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -103,7 +104,7 @@ func TestLinkOffersItsWays(t *testing.T) {
 		_, html := body(t, r, err)
 		return html
 	}
-	const authorize, request, device, way = "/authorize\"", "/request\"", " --device</code>", `<select name="grant_type">`
+	const authorize, request, device, way = "/authorize\"", "/request\"", "/device\"", `<select name="grant_type">`
 	for name, c := range map[string]struct {
 		types []link.GrantType
 		has   map[string]bool
@@ -128,5 +129,27 @@ func TestLinkOffersItsWays(t *testing.T) {
 		if !strings.Contains(html, want) {
 			t.Errorf("the page does not tell of %q", want)
 		}
+	}
+}
+
+// The code for another device is on the page that answers the form, and in no address.
+func TestCodeForAnotherDevice(t *testing.T) {
+	w, srv := start(t)
+	post := func() (*http.Response, string) {
+		r, err := client.PostForm(srv.URL+"/links/"+linkA.String()+"/device", url.Values{"subject": {" anna "}})
+		return body(t, r, err)
+	}
+	r, html := post()
+	if r.StatusCode != 200 || r.Header.Get("Cache-Control") != "no-store" || !w.began.Device || w.began.Subject != "anna" {
+		t.Errorf("status %d, %q; %+v", r.StatusCode, r.Header.Get("Cache-Control"), w.began)
+	}
+	for _, want := range []string{`value="WDJB-MJHT"`, `href="https://id.example.com/device"`, `href="https://id.example.com/device?user_code=WDJB-MJHT"`, "It ends <time", "in 15 min</time> and", "/links/" + linkA.String()} {
+		if !strings.Contains(html, want) {
+			t.Errorf("the page has no %s", want)
+		}
+	}
+	w.refused = true
+	if r, html = post(); r.StatusCode != 412 || !strings.Contains(html, "authorization is over") {
+		t.Errorf("refused: status %d: %s", r.StatusCode, html)
 	}
 }
