@@ -2,7 +2,6 @@ package commands
 
 import (
 	"context"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -48,10 +47,23 @@ func (s *Service) RecordErased(ctx context.Context, key domain.Key, h Header, e 
 	return s.onGrant(ctx, key, h, func(g grant.State) (grant.Event, error) { return g.Erase(e) })
 }
 
-// DegradeLink records a link's trouble, once however many grants notice it.
-func (s *Service) DegradeLink(ctx context.Context, id uuid.UUID, h Header, class answer.Class, code string, at time.Time) (Outcome, error) {
-	e := link.Degraded{Reason: reasons[class], ProviderCode: code, At: at}
-	return s.onLink(ctx, id, h, func(l link.State) (link.Event, error) { return l.Degrade(id, e) })
+// Refusal is what a provider said of a link.
+type Refusal struct {
+	ConfigVersion uint64 // of the link that it was said of
+	Class         answer.Class
+	Code          string
+}
+
+// DegradeLink records a link's trouble, once however many grants notice it. What was
+// said of a configuration that is over is no trouble of the present one.
+func (s *Service) DegradeLink(ctx context.Context, id uuid.UUID, h Header, r Refusal) (Outcome, error) {
+	e := link.Degraded{Reason: reasons[r.Class], ProviderCode: r.Code, At: s.Now()}
+	return s.onLink(ctx, id, h, func(l link.State) (link.Event, error) {
+		if l.ConfigVersion != r.ConfigVersion {
+			return nil, nil
+		}
+		return l.Degrade(id, e)
+	})
 }
 
 var reasons = map[answer.Class]link.Reason{

@@ -149,9 +149,17 @@ func (s *Service) IssueToken(ctx context.Context, h Header, t NewToken) (Outcome
 		if kept.at.State.Knows(t.Exchange) {
 			return kept.outcome(t.Key), nil
 		}
+		if err := expected(h, t.Key, kept.at.Version-uint64(len(kept.events))); err != nil {
+			return Outcome{}, err
+		}
 		c, err := s.credential(ctx, t, kept, l.State, p)
 		if err != nil {
 			return Outcome{}, err
+		}
+		if t.Cause == grant.ByImport {
+			if known, err := s.imports(ctx, t, kept.at, c.Issued.RefreshTokenHash); known || err != nil {
+				return kept.outcome(t.Key), err
+			}
 		}
 		if kept.at.State.Overtaken(c.Issued) {
 			out, err := s.keepFallback(ctx, h, t, kept, revision)
@@ -171,6 +179,37 @@ func (s *Service) IssueToken(ctx context.Context, h Header, t NewToken) (Outcome
 		// and look again.
 	}
 	return Outcome{}, domain.Errorf(domain.Conflict, "grant %s changes faster than its token could be stored; try again", t.Key.Grant)
+}
+
+// imports reports whether an import brings nothing that the grant has not. It is an
+// error when its refresh token was rotated since: sent again, it would end the grant.
+func (s *Service) imports(ctx context.Context, t NewToken, at Loaded[grant.State], mark string) (known bool, err error) {
+	state := at.State
+	if state.Credential == nil || mark == "" {
+		return false, nil
+	}
+	if mark == state.Credential.RefreshTokenHash {
+		bare := t.Token.AccessToken.IsZero() && t.Token.RefreshTokenLifetime == 0
+		return bare && state.Reauthorize == "" && state.Unreadable == "", nil
+	}
+	var next grant.TokenIssued // after the one that is looked at
+	used := uint64(0)
+	err = s.Grants.Back(ctx, t.Key, at, func(r domain.Record) (enough bool) {
+		e, is := decoded[grant.TokenIssued](r)
+		if !is {
+			return r.Type == grant.Kinds.Type(grant.Revoked{}) // marks before that are of another key
+		}
+		if e.RefreshTokenHash == mark && next.Rotated {
+			used = next.Generation
+		}
+		next, enough = e, e.RefreshTokenHash == mark
+		return enough
+	})
+	if err == nil && used > 0 {
+		err = domain.Errorf(domain.FailedPrecondition, "grant %s had this refresh token before, and the provider issued a newer one in its place (generation %d), which stays; "+
+			"to begin with another consent, revoke the grant first: outlink grant revoke %s", t.Key.Grant, used, t.Key.Grant).With("generation", used)
+	}
+	return false, err
 }
 
 // keepFallback puts the refresh token of an overtaken answer beside the current
@@ -235,6 +274,10 @@ func (s *Service) complete(ctx context.Context, h Header, key domain.Key) (keptG
 			return k, revision, nil
 		}
 		e, err := at.State.RecordToken(key.Grant, c.Issued)
+		if domain.CodeOf(err) == domain.FailedPrecondition && at.State.Credential == nil {
+			// It came while its consent was ended: whatever comes next takes its place.
+			return keptGrant{at: at, events: []string{}}, revision, nil
+		}
 		if err != nil || e == nil {
 			return k, revision, err
 		}

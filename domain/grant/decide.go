@@ -1,6 +1,7 @@
 package grant
 
 import (
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -88,19 +89,19 @@ func (s State) RecordToken(id uuid.UUID, e TokenIssued) (Event, error) {
 	return e, nil
 }
 
-// Orphaned reports whether e is the late answer to a renewal of a credential
-// that a person's consent or an import has replaced since: it must not become
-// current, and what it holds is to be revoked.
+// Orphaned reports whether e belongs to a consent that is over: it was revoked, or
+// another one or an import has replaced it since. It must not become current, and
+// what it holds is to be revoked.
 func (s State) Orphaned(e TokenIssued) bool {
-	if e.Cause == ByRequest {
-		return s.GrantType == ""
+	switch e.Cause {
+	case ByRefresh:
+		return e.From < s.Consent
+	case ByAuthorization:
+		return !slices.Contains(s.Awaited, e.Exchange)
+	case ByRequest: // before the first token, the request of an earlier life is told by its attempt alone
+		return s.GrantType == "" || s.Credential == nil && e.Exchange != s.LastAttempt
 	}
-	c := s.Credential
-	if c == nil {
-		return false
-	}
-	continued := s.Continues && c.Generation == e.From+1 // an import of the very token that was on its way
-	return e.Cause == ByRefresh && c.Generation > e.From && c.Cause != ByRefresh && !continued
+	return false
 }
 
 // Overtaken reports whether e is the answer to a refresh whose request was sent
@@ -109,7 +110,7 @@ func (s State) Orphaned(e TokenIssued) bool {
 func (s State) Overtaken(e TokenIssued) bool {
 	c := s.Credential
 	renewal := e.Cause == ByRefresh || e.Cause == ByRequest
-	return c != nil && renewal && c.Generation > e.From && c.Cause == e.Cause && e.ReceivedAt.Before(c.ReceivedAt)
+	return c != nil && renewal && !s.Orphaned(e) && c.Generation > e.From && c.Cause == e.Cause && e.ReceivedAt.Before(c.ReceivedAt)
 }
 
 // KeepFallback decides whether the refresh token of an overtaken answer stands
@@ -137,10 +138,13 @@ func (s State) RequestRefresh(id uuid.UUID, e RefreshRequested) (Event, error) {
 	if err := s.refreshable(id); err != nil {
 		return nil, err
 	}
+	if e.Generation != s.Generation {
+		return nil, nil
+	}
 	if e.Resend && unread != "" {
 		return e, nil
 	}
-	if e.Generation != s.Generation || s.Attempt != nil || !s.RequestedAt.IsZero() {
+	if s.Attempt != nil || !s.RequestedAt.IsZero() {
 		return nil, nil
 	}
 	return e, nil
@@ -223,13 +227,23 @@ const (
 	GivesUpAfter = 7 * 24 * time.Hour
 )
 
+// neglected is how late a next try is when nobody has tried: the grant was suspended,
+// its link disabled, or no worker there.
+const neglected = time.Hour
+
 // FailingFor is how long the grant's refreshes have failed, by its own fault or
-// its provider's; trouble of its link does not count.
+// its provider's. Trouble of its link does not count, nor does what was before a
+// time in which nobody tried.
 func (s State) FailingFor(now time.Time) time.Duration {
-	if s.FailingSince.IsZero() {
+	if s.FailingSince.IsZero() || now.After(s.RetryAt.Add(neglected)) {
 		return 0
 	}
 	return now.Sub(s.FailingSince)
+}
+
+// WaitsForLink reports whether the grant is tried again as soon as its link is well.
+func (s State) WaitsForLink() bool {
+	return s.Deferred == LinkTrouble && s.Failures > 0 && s.Attempt == nil && !s.refreshDue().IsZero()
 }
 
 // Stall decides whether the grant counts as stalled.

@@ -125,7 +125,8 @@ type State struct {
 	Unreadable    string         `json:"unreadable,omitempty"`   // problem of an answer that a person must read
 	LastAttempt   uuid.UUID      `json:"last_attempt,omitzero"`  // that was started
 	RejectedAt    time.Time      `json:"rejected_at,omitzero"`   // when a resource server's refusal was last acted upon
-	Continues     bool           `json:"continues,omitempty"`    // the credential has the refresh token of the one before
+	Consent       uint64         `json:"consent,omitempty"`      // generation that the present consent began with: what renews an older one comes too late
+	Awaited       []uuid.UUID    `json:"awaited,omitempty"`      // authorizations whose token may still come, oldest first
 	Crossed       bool           `json:"crossed,omitempty"`      // the last token's request and another's crossed: its refusal may be our own doing
 	Fallback      bool           `json:"fallback,omitempty"`     // the vault holds one more refresh token
 	Warned        int            `json:"warned,omitempty"`       // days before ConsentEndsAt that were warned of last
@@ -238,15 +239,18 @@ func Evolve(s State, e Event) State {
 	switch e := e.(type) {
 	case AuthorizationBegun:
 		if s.Ended { // a revoked grant that is authorized anew starts over
-			s = State{Generation: s.Generation, Version: s.Version}
+			s = State{Generation: s.Generation, Consent: s.Consent, Version: s.Version}
 		}
 		s.Subject, s.Authorization = e.Subject, &Authorization{AuthorizationBegun: e}
+		if e.Device {
+			s.Awaited = recent(s.Awaited, e.Authorization)
+		}
 	case TokenRequested:
 		s = s.askedFor(e)
 	case AuthorizationConsumed:
-		s.Authorization = s.Authorization.consumed(e.Authorization)
+		s.Authorization, s.Awaited = s.Authorization.consumed(e.Authorization), recent(s.Awaited, e.Authorization)
 	case AuthorizationFailed:
-		s.Authorization = nil
+		s.Authorization, s.Awaited = nil, slices.DeleteFunc(slices.Clone(s.Awaited), func(id uuid.UUID) bool { return id == e.Authorization })
 		if s.Credential == nil {
 			s.Reauthorize, s.ProviderCode = e.Reason, e.ProviderCode
 		}
@@ -278,7 +282,7 @@ func Evolve(s State, e Event) State {
 	case Resumed:
 		s.OnHold = false
 	case Revoked:
-		s = State{Subject: s.Subject, Generation: s.Generation, Version: s.Version, Ended: true}
+		s = State{Subject: s.Subject, Generation: s.Generation, Consent: s.Generation + 1, Version: s.Version, Ended: true}
 	case Erased:
 		s.Shredded = true
 	}
@@ -307,15 +311,20 @@ func (s State) requested(e RefreshRequested) State {
 func (s State) issued(e TokenIssued) State {
 	next := State{
 		Subject: e.Subject, Credential: &e, Generation: e.Generation,
-		OnHold: s.OnHold, Version: s.Version, Fallback: e.Fallback, Exchanges: s.remembering(e.Exchange),
+		OnHold: s.OnHold, Version: s.Version, Fallback: e.Fallback, Exchanges: recent(s.Exchanges, e.Exchange),
+		Consent: s.Consent, Awaited: s.awaitedAfter(e),
 		LastAttempt: s.LastAttempt, Crossed: e.Cause == ByRefresh && (e.Exchange != s.LastAttempt || e.From+1 < e.Generation),
 	}
 	if e.Cause == ByRequest {
 		next.GrantType = s.GrantType
 	}
 	next.RejectedAt = s.RejectedAt
-	if c := s.Credential; c != nil && e.Cause != ByRefresh {
-		next.Continues = e.RefreshTokenHash != "" && e.RefreshTokenHash == c.RefreshTokenHash
+	if e.Cause == ByAuthorization || e.Cause == ByImport {
+		if s.continuedBy(e) {
+			next.Attempt = s.Attempt // it has sent this very token
+		} else {
+			next.Consent = e.Generation
+		}
 	}
 	if c := s.Credential; c != nil && sameEnd(c.ConsentEndsAt, e.ConsentEndsAt) {
 		next.Warned = s.Warned
@@ -326,15 +335,28 @@ func (s State) issued(e TokenIssued) State {
 	return next
 }
 
+// continuedBy reports whether a token that no refresh brought has the refresh token
+// of the one before: it is of the same consent.
+func (s State) continuedBy(e TokenIssued) bool {
+	return s.Credential != nil && e.RefreshTokenHash != "" && e.RefreshTokenHash == s.Credential.RefreshTokenHash
+}
+
+// awaitedAfter are the authorizations whose token may still come after one has: those
+// that a person went on with later.
+func (s State) awaitedAfter(e TokenIssued) []uuid.UUID {
+	return s.Awaited[slices.Index(s.Awaited, e.Exchange)+1:]
+}
+
 func (s State) deferred(e RefreshDeferred) State {
-	s.Attempt, s.RetryAt, s.Deferred, s.ProviderCode = nil, e.RetryAt, e.Reason, e.ProviderCode
+	s.Attempt, s.Deferred, s.ProviderCode = nil, e.Reason, e.ProviderCode
 	s.Failures++
 	switch {
 	case e.Reason == LinkTrouble, e.Reason == NotSent, e.Reason == WaitsForSubject: // says nothing about the grant
 		s.FailingSince = time.Time{}
-	case s.FailingSince.IsZero():
+	case s.FailingFor(e.At) == 0:
 		s.FailingSince = e.At
 	}
+	s.RetryAt = e.RetryAt
 	if e.Reason == Ambiguous || e.Unknown > 0 {
 		s.Ambiguities++
 	}
@@ -347,8 +369,9 @@ func (s State) deferred(e RefreshDeferred) State {
 // remembered bounds how many exchanges a grant remembers.
 const remembered = 4
 
-func (s State) remembering(exchange uuid.UUID) []uuid.UUID {
-	all := append(slices.Clone(s.Exchanges), exchange)
+// recent is the last few exchanges, with one more.
+func recent(exchanges []uuid.UUID, one uuid.UUID) []uuid.UUID {
+	all := append(slices.Clone(exchanges), one)
 	return all[max(0, len(all)-remembered):]
 }
 
@@ -361,7 +384,7 @@ func (s State) Knows(exchange uuid.UUID) bool { return slices.Contains(s.Exchang
 
 // keptFallback has the grant tried again at once if it was given up for lost.
 func (s State) keptFallback(e FallbackKept) State {
-	s.Fallback, s.Crossed, s.Exchanges = true, true, s.remembering(e.Attempt)
+	s.Fallback, s.Crossed, s.Exchanges = true, true, recent(s.Exchanges, e.Attempt)
 	switch s.Reauthorize {
 	case GrantInvalid, LostResponse, RefreshTokenExpired, ClientChanged, Stalled:
 		s.Reauthorize, s.ProviderCode, s.RequestedAt = "", "", e.At

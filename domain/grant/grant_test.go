@@ -112,7 +112,7 @@ func TestDecisions(t *testing.T) {
 		"consume too late":              {[]grant.Event{begun()}, consume(10, 1), false, domain.FailedPrecondition},
 		"consume after a change":        {[]grant.Event{begun()}, consume(5, 2), false, domain.FailedPrecondition},
 		"consume what was never begun":  {nil, consume(5, 1), false, domain.FailedPrecondition},
-		"first token":                   {[]grant.Event{begun()}, record(issued(id, 1, grant.ByAuthorization)), true, ""},
+		"first token":                   {[]grant.Event{begun(), grant.AuthorizationConsumed{Authorization: id}}, record(issued(id, 1, grant.ByAuthorization)), true, ""},
 		"the same exchange again":       {[]grant.Event{first}, record(issued(other, 2, grant.ByAuthorization)), false, ""},
 		"generation does not follow":    {[]grant.Event{first}, record(issued(id, 5, grant.ByRefresh)), false, domain.Conflict},
 		"no exchange":                   {nil, record(issued(uuid.Nil, 1, grant.ByImport)), false, domain.InvalidArgument},

@@ -25,7 +25,7 @@ func (s State) RequestToken(id uuid.UUID, e TokenRequested) (Event, error) {
 // askedFor has a token requested at once, whatever was the matter before.
 func (s State) askedFor(e TokenRequested) State {
 	if s.Ended { // a revoked grant starts over
-		s = State{Generation: s.Generation, Version: s.Version}
+		s = State{Generation: s.Generation, Consent: s.Consent, Version: s.Version}
 	}
 	s.Subject, s.GrantType, s.RequestedAt = e.Subject, e.GrantType, e.At
 	s.Reauthorize, s.ProviderCode, s.Unreadable = "", "", ""

@@ -33,11 +33,16 @@ func TestFailingIsTheGrantsOwn(t *testing.T) {
 		return grant.RefreshDeferred{Attempt: id, Reason: reason, RetryAt: at, At: at}
 	}
 	week := noon.Add(8 * 24 * time.Hour)
+	all := []grant.Event{} // a try every hour
+	for at := noon; !at.After(week); at = at.Add(time.Hour) {
+		all = append(all, fails(grant.Transient, at))
+	}
 	for name, tt := range map[string]struct {
 		given []grant.Event
 		want  time.Duration
 	}{
-		"a provider that fails":            {[]grant.Event{fails(grant.Transient, noon), fails(grant.Ambiguous, week)}, 8 * 24 * time.Hour},
+		"a provider that fails":            {all, 8 * 24 * time.Hour},
+		"nobody tried for a week":          {[]grant.Event{fails(grant.Transient, noon), fails(grant.Transient, week)}, 0},
 		"nothing was sent for a week":      {[]grant.Event{fails(grant.NotSent, noon), fails(grant.NotSent, week), fails(grant.Transient, week)}, 0},
 		"its link was in trouble meantime": {[]grant.Event{fails(grant.Transient, noon), fails(grant.LinkTrouble, at(1)), fails(grant.Transient, week)}, 0},
 	} {

@@ -31,7 +31,7 @@ func TestNoticeReachesTheWebhook(t *testing.T) {
 	})
 	id := i.createLink(newOP(t, 3600), "crm")
 	for range 2 { // a repeat is no news
-		if _, err := i.node.Commands.DegradeLink(t.Context(), id, commands.Header{CommandID: uuid.New()}, "client_rejected", "invalid_client", time.Now()); err != nil {
+		if _, err := i.node.Commands.DegradeLink(t.Context(), id, commands.Header{CommandID: uuid.New()}, commands.Refusal{ConfigVersion: 1, Class: "client_rejected", Code: "invalid_client"}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"outlink/domain/answer"
 	"outlink/domain/grant"
 	"outlink/domain/provider"
+	"outlink/workers/erasure"
 )
 
 // Endpoints are the provider's, as internal/oauth speaks to them.
@@ -25,6 +26,7 @@ type Endpoints interface {
 	AuthorizationURL(r provider.Registration, state, verifier string) string
 	PushAuthorization(ctx context.Context, r provider.Registration, state, verifier string) (string, answer.Answer)
 	Exchange(ctx context.Context, r provider.Registration, code, verifier domain.Secret) answer.Answer
+	erasure.Revoker
 }
 
 // Flow runs authorizations. All fields are required.
@@ -85,25 +87,25 @@ func (f *Flow) Begin(ctx context.Context, link uuid.UUID, ticket string) (Start,
 	}
 	where, ans := f.Endpoints.PushAuthorization(ctx, r, state, verifier.Reveal())
 	if ans.Class != answer.Issued {
-		return Start{}, f.notPushed(ctx, link, ans)
+		return Start{}, f.notPushed(ctx, link, l.State.ConfigVersion, ans)
 	}
 	return Start{Authorization: id, URL: where, Cookie: cookie}, nil
 }
 
 // notPushed says why the provider takes no authorization request. The same
 // authorization can be started again.
-func (f *Flow) notPushed(ctx context.Context, link uuid.UUID, ans answer.Answer) error {
+func (f *Flow) notPushed(ctx context.Context, link uuid.UUID, config uint64, ans answer.Answer) error {
 	f.Log.Warn("pushed authorization request", "link", link, "class", ans.Class, "http_status", ans.HTTPStatus, "code", ans.Code, "problem", ans.Problem)
 	if ans.Class != answer.ClientRejected && ans.Class != answer.ClientDeleted {
 		return domain.Errorf(domain.Unavailable, "the provider did not take the authorization request (%s); try again", ans.Problem)
 	}
-	return f.clientRejected(ctx, link, ans)
+	return f.clientRejected(ctx, link, config, ans)
 }
 
 // clientRejected has the link degraded, for all of its grants.
-func (f *Flow) clientRejected(ctx context.Context, link uuid.UUID, ans answer.Answer) error {
+func (f *Flow) clientRejected(ctx context.Context, link uuid.UUID, config uint64, ans answer.Answer) error {
 	h := commands.Header{CommandID: f.Commands.NewID(), Actor: "browser"}
-	if _, err := f.Commands.DegradeLink(ctx, link, h, ans.Class, ans.Code, f.Commands.Now()); err != nil {
+	if _, err := f.Commands.DegradeLink(ctx, link, h, commands.Refusal{ConfigVersion: config, Class: ans.Class, Code: ans.Code}); err != nil {
 		return err
 	}
 	return domain.Errorf(domain.LinkDegraded, "the provider rejects this link's client id or secret (%s); an administrator must correct it, then start again", ans.Code)
@@ -196,19 +198,24 @@ func (f *Flow) exchange(ctx context.Context, key domain.Key, id uuid.UUID, g gra
 	ans := f.Endpoints.Exchange(ctx, r, c.Code, verifier)
 	f.Log.Info("code exchange", "link", c.Link, "grant", key.Grant, "class", ans.Class, "http_status", ans.HTTPStatus, "code", ans.Code, "problem", ans.Problem)
 	if ans.Class != answer.Issued {
-		return f.notIssued(ctx, key, id, ans)
+		return f.notIssued(ctx, key, id, l.State.ConfigVersion, ans)
 	}
-	return f.Commands.IssueToken(ctx, commands.Header{CommandID: f.Commands.NewID(), Actor: "browser"}, commands.NewToken{
+	out, err := f.Commands.IssueToken(ctx, commands.Header{CommandID: f.Commands.NewID(), Actor: "browser"}, commands.NewToken{
 		Key: key, Subject: g.Subject, Exchange: id, Cause: grant.ByAuthorization, ReceivedAt: ans.SentAt, Token: *ans.Token,
 	})
+	if domain.CodeOf(err) == domain.FailedPrecondition {
+		revoked := erasure.Orphan(ctx, f.Endpoints, r, *ans.Token)
+		f.Log.Warn("a token came after its consent was over; it is not kept", "grant", key.Grant, "authorization", id, "revoked", revoked == nil, "problem", revoked)
+	}
+	return out, err
 }
 
-func (f *Flow) notIssued(ctx context.Context, key domain.Key, id uuid.UUID, ans answer.Answer) (commands.Outcome, error) {
+func (f *Flow) notIssued(ctx context.Context, key domain.Key, id uuid.UUID, config uint64, ans answer.Answer) (commands.Outcome, error) {
 	if err := f.fail(ctx, key, id, grant.ExchangeFailed, ans.Code); err != nil {
 		return commands.Outcome{}, err
 	}
 	if ans.Class == answer.ClientRejected || ans.Class == answer.ClientDeleted {
-		return commands.Outcome{}, f.clientRejected(ctx, key.Link, ans)
+		return commands.Outcome{}, f.clientRejected(ctx, key.Link, config, ans)
 	}
 	return commands.Outcome{}, domain.Errorf(domain.FailedPrecondition, "the provider did not issue a token (%s); start again", ans.Class)
 }

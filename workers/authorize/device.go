@@ -12,12 +12,14 @@ import (
 	"outlink/domain/grant"
 	"outlink/domain/link"
 	"outlink/domain/provider"
+	"outlink/workers/erasure"
 )
 
 // DeviceEndpoint is the provider's, as internal/oauth speaks to it.
 type DeviceEndpoint interface {
 	AuthorizeDevice(ctx context.Context, r provider.Registration) (answer.Device, answer.Answer)
 	AskDevice(ctx context.Context, r provider.Registration, code domain.Secret) answer.Answer
+	erasure.Revoker
 }
 
 // Devices takes care of authorizations that a person gives on another device
@@ -160,6 +162,10 @@ func (v device) issue(ctx context.Context, ans answer.Answer) error {
 			Key: v.key, Subject: v.state.Subject, Exchange: v.state.Authorization.Authorization, Cause: grant.ByAuthorization,
 			ReceivedAt: ans.SentAt, Token: *ans.Token,
 		})
+		if domain.CodeOf(err) == domain.FailedPrecondition {
+			problem := erasure.Orphan(ctx, v.Endpoint, v.registration, *ans.Token)
+			v.Log.Warn("a token came after its consent was over; it is not kept", "grant", v.key.Grant, "revoked", problem == nil, "problem", problem)
+		}
 		if domain.CodeOf(err) != domain.Unavailable {
 			return err
 		}
@@ -190,7 +196,7 @@ func (v device) refused(ctx context.Context, ans answer.Answer) error {
 		why = grant.AuthorizationExpired
 	}
 	if ans.Class.OfLink() {
-		if _, err := v.Commands.DegradeLink(ctx, v.key.Link, v.header(), ans.Class, ans.Code, v.Commands.Now()); err != nil {
+		if _, err := v.Commands.DegradeLink(ctx, v.key.Link, v.header(), commands.Refusal{ConfigVersion: v.link.ConfigVersion, Class: ans.Class, Code: ans.Code}); err != nil {
 			return err
 		}
 	}

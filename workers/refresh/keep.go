@@ -3,11 +3,13 @@ package refresh
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 
+	"outlink/commands"
 	"outlink/domain"
 	"outlink/domain/answer"
 	"outlink/domain/grant"
@@ -65,20 +67,26 @@ func (a attempt) keep(raw answer.Raw) error {
 // before any other work, and every now and then. An answer that cannot be settled
 // stays in the journal.
 func (w *Worker) Replay(ctx context.Context) error {
+	var closed error
 	for id, b := range w.Journal.All() {
 		if w.flies(id) {
 			continue
 		}
 		err := w.replay(ctx, id, b)
-		if domain.CodeOf(err) == domain.Unavailable || ctx.Err() != nil {
+		switch {
+		case errors.Is(err, errKeyAway):
+			closed = fmt.Errorf("replay the answer to attempt %s: %w", id, err)
+		case domain.CodeOf(err) == domain.Unavailable || ctx.Err() != nil:
 			return fmt.Errorf("replay the journal: %w", err)
-		}
-		if err != nil {
+		case err != nil:
 			w.Log.Error("an answer stays in the journal", "attempt", id, "error", err)
 		}
 	}
-	return nil
+	return closed
 }
+
+// errKeyAway is about one answer: the others need not wait for its key.
+var errKeyAway = errors.New("the answer cannot be opened now")
 
 // replayOpen settles the kept answer of an open attempt, if there is one and
 // nobody here is at it.
@@ -106,23 +114,49 @@ func (w *Worker) replay(ctx context.Context, id uuid.UUID, b []byte) error {
 	if err != nil {
 		return err
 	}
-	if at.State.Knows(id) {
+	if known, err := w.settled(ctx, r.Key, at, id); err != nil {
+		return err
+	} else if known {
 		w.Journal.Drop(id)
 		return nil
 	}
 	plain, err := w.Vault.OpenAnswer(ctx, r.Key, id, r.Sealed)
-	if domain.CodeOf(err) == domain.FailedPrecondition { // shredded with its grant
+	shredded := domain.CodeOf(err) == domain.FailedPrecondition
+	over := domain.CodeOf(err) == domain.Internal && r.Generation < at.State.Consent // the grant has another key since
+	if err != nil && (shredded || over) {
 		w.Journal.Drop(id)
 		return nil
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errKeyAway, err)
 	}
 	var raw answer.Raw
 	if err := json.Unmarshal(plain, &raw); err != nil {
 		return fmt.Errorf("decode the answer to attempt %s", id) // the error would quote it
 	}
 	return w.settleKept(ctx, id, r, at.State, raw)
+}
+
+// settled reports whether the log has the token of an attempt already. A grant
+// remembers the last few, and a disk may bring back what was dropped from it: a power
+// failure undoes that.
+func (w *Worker) settled(ctx context.Context, key domain.Key, at commands.Loaded[grant.State], id uuid.UUID) (known bool, err error) {
+	if at.State.Knows(id) {
+		return true, nil
+	}
+	err = w.Commands.Grants.Back(ctx, key, at, func(r domain.Record) (enough bool) {
+		e, _ := grant.Kinds.Decode(r.Type, r.Data)
+		switch e := e.(type) {
+		case grant.TokenIssued:
+			known = e.Exchange == id
+		case grant.FallbackKept:
+			known = e.Attempt == id
+		case grant.RefreshStarted:
+			enough = e.Attempt == id
+		}
+		return known || enough
+	})
+	return known, err
 }
 
 func (w *Worker) settleKept(ctx context.Context, id uuid.UUID, r record, s grant.State, raw answer.Raw) error {

@@ -238,7 +238,7 @@ func TestConfirmationAndRecovery(t *testing.T) {
 		t.Errorf("after two invalid_grant the grant is %s (%s), want reauthorization required", s.Status(), s.Reauthorize)
 	}
 
-	if _, err := w.svc.DegradeLink(t.Context(), w.link, commands.Header{CommandID: uuid.New()}, "client_rejected", "invalid_client", time.Now()); err != nil {
+	if _, err := w.svc.DegradeLink(t.Context(), w.link, commands.Header{CommandID: uuid.New()}, commands.Refusal{ConfigVersion: 1, Class: "client_rejected", Code: "invalid_client"}); err != nil {
 		t.Fatal(err)
 	}
 	w.op.answer = nil

@@ -11,6 +11,7 @@ import (
 	"outlink/domain/grant"
 	"outlink/domain/link"
 	"outlink/domain/provider"
+	"outlink/workers/erasure"
 )
 
 // settle puts the outcome of an attempt into the log, and then forgets what the
@@ -122,7 +123,8 @@ func (a attempt) issued(ctx context.Context, ans answer.Answer) error {
 		From: a.credential.Issued.Generation, Fallback: a.fallback, ReceivedAt: ans.SentAt, Token: *ans.Token,
 	})
 	if domain.CodeOf(err) == domain.FailedPrecondition {
-		a.revokeOrphan(ctx, *ans.Token)
+		problem := erasure.Orphan(ctx, a.Endpoint, a.registration, *ans.Token)
+		a.Log.Warn("an answer came after its consent was over; its token is not kept", "grant", a.key.Grant, "attempt", a.id, "revoked", problem == nil, "problem", problem)
 		return nil
 	}
 	if err != nil || a.link.Trouble == "" {
@@ -130,19 +132,6 @@ func (a attempt) issued(ctx context.Context, ans answer.Answer) error {
 	}
 	_, err = a.Commands.RecoverLink(ctx, a.key.Link, a.header)
 	return err
-}
-
-// revokeOrphan ends a refresh token that nobody will have. Without a new one in
-// the answer there is nothing to end: the access token ends by itself, and where
-// tokens stay the same, or a revocation ends all of a user's consents, it would
-// take the new consent along.
-func (a attempt) revokeOrphan(ctx context.Context, t answer.Token) {
-	err := error(domain.Errorf(domain.FailedPrecondition, "the link has no revocation endpoint, or the answer no new refresh token"))
-	stays := a.registration.Provider.Rotation.Kind == provider.Stable || a.registration.Provider.Revocation == "project"
-	if a.registration.RevocationEndpoint != "" && !t.RefreshToken.IsZero() && !stays {
-		err = a.Endpoint.Revoke(ctx, a.registration, t.RefreshToken, "refresh_token")
-	}
-	a.Log.Warn("an answer came after its consent was over; its token is not kept", "grant", a.key.Grant, "attempt", a.id, "revoked", err == nil, "problem", err)
 }
 
 // grantInvalid asks once more before it believes that a grant is dead, unless
@@ -211,7 +200,7 @@ func (a attempt) linkTrouble(ctx context.Context, ans answer.Answer) error {
 }
 
 func (a attempt) degrade(ctx context.Context, ans answer.Answer) error {
-	_, err := a.Commands.DegradeLink(ctx, a.key.Link, a.header, ans.Class, ans.Code, a.Commands.Now())
+	_, err := a.Commands.DegradeLink(ctx, a.key.Link, a.header, commands.Refusal{ConfigVersion: a.link.ConfigVersion, Class: ans.Class, Code: ans.Code})
 	return err
 }
 

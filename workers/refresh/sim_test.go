@@ -67,6 +67,7 @@ type response struct {
 
 // memory is the log of one kind of aggregate.
 type memory[S, E any] struct {
+	kinds  domain.Kinds[E]
 	evolve func(S, E) S
 	mu     sync.Mutex
 	states map[domain.Key]commands.Loaded[S]
@@ -93,8 +94,8 @@ func (m *memory[S, E]) append(key domain.Key, after commands.Loaded[S], e E, met
 	return next, nil
 }
 
-func newMemory[S, E any](evolve func(S, E) S, last *atomic.Uint64) memory[S, E] {
-	return memory[S, E]{evolve: evolve, last: last, states: map[domain.Key]commands.Loaded[S]{}, events: map[domain.Key][]E{}}
+func newMemory[S, E any](kinds domain.Kinds[E], evolve func(S, E) S, last *atomic.Uint64) memory[S, E] {
+	return memory[S, E]{kinds: kinds, evolve: evolve, last: last, states: map[domain.Key]commands.Loaded[S]{}, events: map[domain.Key][]E{}}
 }
 
 // life is how long an access token lives at the simulated provider.
@@ -109,7 +110,7 @@ func newSimWith(o model.Options, p provider.Provider, nodes int) *sim {
 	o.Lifetime = life
 	s := &sim{
 		op: model.New(o), rotation: p.Rotation, idle: p.Lifetimes.RefreshIdle,
-		links: newMemory(link.Evolve, &last), grants: newMemory(grant.Evolve, &last),
+		links: newMemory(link.Kinds, link.Evolve, &last), grants: newMemory(grant.Kinds, grant.Evolve, &last),
 		vault: map[domain.Key]commands.Credential{}, revision: map[domain.Key]uint64{}, revoked: map[string]bool{},
 	}
 	s.key.Link = uuid.New()
@@ -373,8 +374,20 @@ func (v view[S, E]) Append(ctx context.Context, key domain.Key, after commands.L
 	return next, err
 }
 
-func (v view[S, E]) Back(context.Context, domain.Key, commands.Loaded[S], func(domain.Record) bool) error {
-	return errors.New("no command of a worker comes again")
+func (v view[S, E]) Back(_ context.Context, key domain.Key, from commands.Loaded[S], visit func(domain.Record) bool) error {
+	v.m.mu.Lock()
+	events := v.m.events[key][:from.Version]
+	v.m.mu.Unlock()
+	for i, e := range slices.Backward(events) {
+		data, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		if visit(domain.Record{Version: uint64(i + 1), Type: v.m.kinds.Type(e), Data: data}) {
+			break
+		}
+	}
+	return nil
 }
 
 // simVault is the vault as one process sees it.

@@ -151,7 +151,7 @@ func (w *Worker) look(ctx context.Context, key domain.Key) error {
 // due reports whether a token is to be renewed now. What waits for its link is
 // due as soon as the link is well.
 func (w *Worker) due(s grant.State, l link.State, now time.Time) bool {
-	healed := s.Deferred == grant.LinkTrouble && s.Failures > 0 && s.Status() == grant.StatusRetrying && l.Trouble == ""
+	healed := s.WaitsForLink() && l.Trouble == ""
 	return healed || s.RefreshDue(now) || w.died(s.Attempt)
 }
 

@@ -45,16 +45,13 @@ func (w *Worker) Handle(ctx context.Context, r domain.Record) error {
 	}
 	switch e.(type) {
 	case link.Updated, link.ClientSecretReplaced, link.Recovered:
-		return w.grants(ctx, r.Link, grant.StatusRetrying, troubled)
+		return w.grants(ctx, r.Link, grant.State.WaitsForLink, grant.StatusRetrying, grant.StatusUncertain)
 	case link.Enabled:
 		now := w.Now()
-		return w.grants(ctx, r.Link, "", func(s grant.State) bool { return troubled(s) || overdue(s, now) })
+		return w.grants(ctx, r.Link, func(s grant.State) bool { return s.WaitsForLink() || overdue(s, now) }, "")
 	}
 	return nil
 }
-
-// troubled reports whether a grant waits for its link to be well.
-func troubled(s grant.State) bool { return s.Deferred == grant.LinkTrouble }
 
 // overdue reports whether a grant's timer has fired, for nothing if the link was
 // disabled.
@@ -63,12 +60,25 @@ func overdue(s grant.State, now time.Time) bool {
 	return !due.IsZero() && !due.After(now)
 }
 
-func (w *Worker) grants(ctx context.Context, id uuid.UUID, status grant.Status, waits func(grant.State) bool) error {
-	from, after := w.Now(), ""
+// grants wakes those of a link that wait, of some statuses; "" is all of them.
+func (w *Worker) grants(ctx context.Context, id uuid.UUID, waits func(grant.State) bool, statuses ...grant.Status) error {
+	from := w.Now()
+	for _, status := range statuses {
+		var err error
+		if from, err = w.of(ctx, id, status, waits, from); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// of is grants of one status, from a time on. It returns when the next may be woken.
+func (w *Worker) of(ctx context.Context, id uuid.UUID, status grant.Status, waits func(grant.State) bool, from time.Time) (time.Time, error) {
+	after := ""
 	for {
 		rows, next, err := w.Read.Grants(ctx, projections.GrantFilter{Link: id, Status: status, After: after, Limit: page})
 		if err != nil {
-			return fmt.Errorf("list the grants that wait for link %s: %w", id, err)
+			return from, fmt.Errorf("list the grants that wait for link %s: %w", id, err)
 		}
 		for _, row := range rows {
 			if !waits(row.State) {
@@ -76,12 +86,12 @@ func (w *Worker) grants(ctx context.Context, id uuid.UUID, status grant.Status, 
 			}
 			at := from.Add(time.Duration(w.Spread() * float64(pace)))
 			if err := w.Wake(ctx, domain.Key{Link: row.Link, Grant: row.Grant}, at); err != nil {
-				return err
+				return from, err
 			}
 		}
-		if next == "" {
-			return nil
-		}
 		from, after = from.Add(pace), next
+		if next == "" {
+			return from, nil
+		}
 	}
 }

@@ -19,19 +19,23 @@ import (
 
 var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// listed gives pages of grants. Of those that are retrying half wait for their
-// link; the others are healthy, and the time of half of them has come.
+// listed gives pages of grants. Of those that failed half wait for their link,
+// every other one after a lost answer; the others are healthy, and the time of half of
+// them has come.
 type listed int
 
 func (listed) state(i int) grant.State {
 	switch i % 4 {
 	case 0:
-		return grant.State{Version: 1, Failures: 1, Deferred: grant.LinkTrouble}
+		return grant.State{Version: 1, Credential: token(now), Failures: 1, RetryAt: now.Add(time.Hour), Deferred: grant.LinkTrouble, Ambiguities: i / 4 % 2}
 	case 1:
-		return grant.State{Version: 1, Failures: 1, Deferred: grant.Transient}
+		return grant.State{Version: 1, Credential: token(now), Failures: 1, RetryAt: now.Add(time.Hour), Deferred: grant.Transient}
 	}
-	due := now.Add(time.Duration(i%4*2-5) * time.Hour) // an hour ago, or in one
-	return grant.State{Version: 1, Credential: &grant.TokenIssued{Refreshable: true, RefreshAt: due, ExpiresAt: due.Add(time.Hour)}}
+	return grant.State{Version: 1, Credential: token(now.Add(time.Duration(i%4*2-5) * time.Hour))} // due an hour ago, or in one
+}
+
+func token(due time.Time) *grant.TokenIssued {
+	return &grant.TokenIssued{Refreshable: true, RefreshAt: due, ExpiresAt: due.Add(time.Hour)}
 }
 
 func (n listed) Grants(_ context.Context, f projections.GrantFilter) ([]projections.GrantRow, string, error) {
