@@ -68,7 +68,13 @@ func (s *Service) BeginAuthorization(ctx context.Context, c BeginAuthorization) 
 		TokenEndpoint: l.State.TokenEndpoint, Issuer: l.State.Issuer,
 		Device: c.Device, At: s.Now(), ExpiresAt: s.Now().Add(life),
 	}
-	out, err := s.onGrant(ctx, key, c.Header, func(g grant.State) (grant.Event, error) { return g.BeginAuthorization(key.Grant, e) })
+	out, err := s.onGrant(ctx, key, c.Header, func(g grant.State) (grant.Event, error) {
+		begun, err := g.BeginAuthorization(key.Grant, e)
+		if err != nil || begun == nil {
+			return nil, err
+		}
+		return begun, s.Vault.MakeKey(ctx, key)
+	})
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -152,6 +152,11 @@ func (s *Service) IssueToken(ctx context.Context, h Header, t NewToken) (Outcome
 		if err := expected(h, t.Key, kept.at.Version-uint64(len(kept.events))); err != nil {
 			return Outcome{}, err
 		}
+		if t.Cause == grant.ByImport {
+			if err := s.begins(ctx, t, kept.at.State); err != nil {
+				return Outcome{}, err
+			}
+		}
 		c, err := s.credential(ctx, t, kept, l.State, p)
 		if err != nil {
 			return Outcome{}, err
@@ -179,6 +184,15 @@ func (s *Service) IssueToken(ctx context.Context, h Header, t NewToken) (Outcome
 		// and look again.
 	}
 	return Outcome{}, domain.Errorf(domain.Conflict, "grant %s changes faster than its token could be stored; try again", t.Key.Grant)
+}
+
+// begins makes the key of a grant that an import begins. While one is erased it is
+// refused: its key is about to go.
+func (s *Service) begins(ctx context.Context, t NewToken, g grant.State) error {
+	if _, err := g.RecordToken(t.Key.Grant, grant.TokenIssued{Exchange: t.Exchange, Cause: t.Cause, Generation: g.Generation + 1}); err != nil {
+		return err
+	}
+	return s.Vault.MakeKey(ctx, t.Key)
 }
 
 // imports reports whether an import brings nothing that the grant has not. It is an
@@ -266,6 +280,9 @@ func (s *Service) complete(ctx context.Context, h Header, key domain.Key) (keptG
 			return keptGrant{at: at, events: []string{}}, 0, nil
 		}
 		c, revision, err := s.Vault.Credential(ctx, key)
+		if domain.CodeOf(err) == domain.FailedPrecondition && at.State.Credential == nil {
+			return keptGrant{at: at, events: []string{}}, revision, nil // shredded, and stored just then
+		}
 		if err != nil {
 			return keptGrant{}, 0, err
 		}

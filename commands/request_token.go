@@ -54,9 +54,7 @@ func (s *Service) RequestToken(ctx context.Context, c RequestToken) (Outcome, er
 		if err != nil || e == nil {
 			return nil, err
 		}
-		// Deriving makes the grant's data key, with which the answer is sealed.
-		_, err = s.Vault.Derive(ctx, key, "fingerprint", key.Grant)
-		return e, err
+		return e, s.Vault.MakeKey(ctx, key) // with which the answer is sealed
 	})
 }
 

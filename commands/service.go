@@ -68,6 +68,10 @@ type Vault interface {
 	// StoreCredential keeps c as the newest, or returns ErrOvertaken.
 	StoreCredential(ctx context.Context, key domain.Key, c Credential, after uint64) error
 
+	// MakeKey makes a grant's data key unless it is there. Whoever begins something
+	// does it, and nobody else: what is shredded stays so.
+	MakeKey(ctx context.Context, grant domain.Key) error
+
 	// Derive returns 32 bytes that only this vault can compute, bound to the
 	// grant, the purpose and the id.
 	Derive(ctx context.Context, key domain.Key, purpose string, id uuid.UUID) ([]byte, error)

@@ -25,13 +25,24 @@ func (b Bucket) Create(ctx context.Context, key string, value []byte, opts ...je
 	if len(opts) > 0 {
 		return b.KeyValue.Create(ctx, key, value, opts...)
 	}
-	revision, err := b.publish(ctx, key, value, nats.Header{jetstream.ExpectedLastSubjSeqHeader: {"0"}})
+	revision, err := b.publish(ctx, key, value, neverWas())
 	var refused *jetstream.APIError
 	if errors.As(err, &refused) {
 		return b.KeyValue.Create(ctx, key, value)
 	}
 	return revision, err
 }
+
+// Update replaces a revision; 0 is where there never was an entry.
+func (b Bucket) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	if revision > 0 {
+		return b.KeyValue.Update(ctx, key, value, revision)
+	}
+	return b.publish(ctx, key, value, neverWas())
+}
+
+// neverWas is what a message expects where there is no other one.
+func neverWas() nats.Header { return nats.Header{jetstream.ExpectedLastSubjSeqHeader: {"0"}} }
 
 // Later places a value that nobody waits for. A crash may lose it.
 func (b Bucket) Later(key string, value []byte) { b.Group.Later(b.message(key, value, nil)) }

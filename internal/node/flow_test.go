@@ -51,6 +51,7 @@ type op struct {
 	refreshes  int
 	secrets    []string
 	proofs     []string                                     // DPoP proofs that came
+	revoked    sync.Map                                     // tokens; also while an odd answer is on its way
 	exchanged  string                                       // the last subject token that came
 	odd        []func(w http.ResponseWriter, secret string) // answers to the next token requests
 }
@@ -60,7 +61,9 @@ func newOP(t *testing.T, life int) *op {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /authorize", o.authorize)
 	mux.HandleFunc("POST /token", o.token)
-	mux.HandleFunc("POST /revoke", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("POST /revoke", func(_ http.ResponseWriter, r *http.Request) {
+		o.revoked.Store(r.FormValue("token"), true)
+	})
 	o.Server = httptest.NewServer(mux)
 	t.Cleanup(o.Close)
 	return o

@@ -15,7 +15,7 @@ import (
 // can be sealed and stored without it.
 func (v *Vault) AnswerSealer(ctx context.Context, key domain.Key, attempt uuid.UUID) (func([]byte) []byte, error) {
 	v.Forget(key)
-	dek, err := v.dataKey(ctx, key, false)
+	dek, err := v.dataKey(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -27,12 +27,13 @@ func (v *Vault) AnswerSealer(ctx context.Context, key domain.Key, attempt uuid.U
 // OpenAnswer opens what the sealer of the same attempt sealed. The error's code
 // is FailedPrecondition when the grant's key is shredded.
 func (v *Vault) OpenAnswer(ctx context.Context, key domain.Key, attempt uuid.UUID, box []byte) ([]byte, error) {
-	var plain []byte
-	err := v.withKey(ctx, key, func(dek []byte) (err error) {
-		if plain, err = sealer(dek).Open(nil, nil, box, v.aad("answer", key, attempt.String(), 0)); err != nil {
-			return fmt.Errorf("open the answer to attempt %s of %s: the box was changed or moved", attempt, key)
-		}
-		return nil
-	})
-	return plain, err
+	dek, err := v.dataKey(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := sealer(dek).Open(nil, nil, box, v.aad("answer", key, attempt.String(), 0))
+	if err != nil {
+		return nil, fmt.Errorf("open the answer to attempt %s of %s: the box was changed or moved", attempt, key)
+	}
+	return plain, nil
 }

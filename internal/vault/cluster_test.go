@@ -20,6 +20,9 @@ import (
 func TestOvertakenInACluster(t *testing.T) {
 	n := testenv.NodeAt(t, testenv.Cluster(t).URL(), 3, t.TempDir(), "n", "commands")
 	key, after := domain.Key{Link: uuid.New(), Grant: uuid.New()}, uint64(0)
+	if err := n.Vault.MakeKey(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
 	for round := range uint64(30) {
 		var all sync.WaitGroup
 		var won atomic.Int64
@@ -55,9 +58,10 @@ func TestKeysMadeAtOnceInACluster(t *testing.T) {
 		var derived sync.Map
 		for range 8 {
 			all.Go(func() {
-				b, err := n.Vault.Derive(t.Context(), key, "test", id)
-				if err != nil {
-					t.Errorf("round %d: derive: %v", round, err)
+				err := n.Vault.MakeKey(t.Context(), key)
+				b, derr := n.Vault.Derive(t.Context(), key, "test", id)
+				if err != nil || derr != nil {
+					t.Errorf("round %d: make: %v, derive: %v", round, err, derr)
 				}
 				derived.Store(string(b), true)
 			})

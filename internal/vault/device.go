@@ -38,13 +38,13 @@ func (v *Vault) DeviceCode(ctx context.Context, key domain.Key) (commands.Device
 	if err != nil {
 		return commands.DeviceCode{}, 0, unavailable("look up the device code of "+key.String(), err)
 	}
-	var plain domain.Secret
-	err = v.withKey(ctx, key, func(dek []byte) (err error) {
-		plain, err = v.open(dek, key, "device_code", 0, entry.Value())
-		return err
-	})
+	dek, err := v.dataKey(ctx, key)
 	if domain.CodeOf(err) == domain.Unavailable {
 		return commands.DeviceCode{}, 0, err
+	}
+	var plain domain.Secret
+	if err == nil {
+		plain, err = v.open(dek, key, "device_code", 0, entry.Value())
 	}
 	var d deviceCode
 	if err != nil || json.Unmarshal([]byte(plain.Reveal()), &d) != nil {
@@ -58,7 +58,7 @@ func (v *Vault) DeviceCode(ctx context.Context, key domain.Key) (commands.Device
 
 // StoreDeviceCode replaces a revision, or returns commands.ErrOvertaken.
 func (v *Vault) StoreDeviceCode(ctx context.Context, key domain.Key, d commands.DeviceCode, after uint64) (uint64, error) {
-	dek, err := v.dataKey(ctx, key, true)
+	dek, err := v.dataKey(ctx, key)
 	if err != nil {
 		return 0, err
 	}

@@ -44,9 +44,12 @@ func (v *Vault) storeFirst(ctx context.Context, key domain.Key, s domain.Secret)
 	if err != nil {
 		return err
 	}
-	err = bus.Create(ctx, v.keys, keyEntry(key), keyed{wrapped, v.seal(dek, key, field, 1, s)}.value())
+	value := keyed{wrapped, v.seal(dek, key, field, 1, s)}.value()
+	for again := true; again; again = bus.Settle(ctx, err) {
+		_, err = v.keys.Update(ctx, keyEntry(key), value, 0) // where there never was one: a link that is gone gets none
+	}
 	switch {
-	case errors.Is(err, jetstream.ErrKeyExists):
+	case bus.IsStale(err):
 		return v.addFirst(ctx, key, s)
 	case err != nil:
 		return unavailable("keep the client secret of "+key.String(), err)
@@ -54,9 +57,10 @@ func (v *Vault) storeFirst(ctx context.Context, key domain.Key, s domain.Secret)
 	return nil
 }
 
-// settled is how long a first client secret stays as it is, whoever wants another
-// one: longer than two commands may take. By then it is a link's, which nobody
-// creates again, or was left behind by a command that ended before the link's event.
+// settled is how long a client secret of a generation stays as it is, whoever wants
+// another one: longer than two commands may take. By then it is the link's, and the
+// next one is of the next generation, or was left behind by a command that ended
+// before the link's event.
 const settled = 2 * time.Minute
 
 // addFirst keeps a first client secret where the key is there: somebody does the
@@ -74,7 +78,7 @@ func (v *Vault) addFirst(ctx context.Context, key domain.Key, s domain.Secret) e
 		case there.Reveal() == s.Reveal():
 			return errUnchanged
 		case !there.IsZero() && v.Now().Sub(since) < settled:
-			return domain.Errorf(domain.Unavailable, "another command keeps a first client secret for link %s; try again in %s", key.Link, settled)
+			return busy(key.Link)
 		}
 		k.First = v.seal(dek, key, field, 1, s)
 		return nil

@@ -149,10 +149,6 @@ func TestFirstClientSecretAfterAnother(t *testing.T) {
 		"the secret in a box": func(link uuid.UUID) error { w.apart(link, "canary"); return nil },
 		"another in a box":    func(link uuid.UUID) error { w.apart(link, "canary-other"); return nil },
 		"another":             func(link uuid.UUID) error { w.keep(link, 1, "canary-other"); return nil },
-		"a shredded key": func(link uuid.UUID) error {
-			w.keep(link, 1, "canary-other")
-			return w.Shred(t.Context(), domain.Key{Link: link})
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, link := *w, uuid.New()

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"outlink/domain"
+	"outlink/internal/bus"
 )
 
 // field is the name of a client secret in the data that its box is bound to.
@@ -38,17 +39,49 @@ func (v *Vault) StoreClientSecret(ctx context.Context, link uuid.UUID, generatio
 	if generation == 1 {
 		return v.storeFirst(ctx, key, s)
 	}
-	dek, err := v.dataKey(ctx, key, true)
-	if err != nil {
+	if err := v.storeNext(ctx, key, generation, s); err != nil {
 		return err
-	}
-	if _, err := v.boxes.Put(ctx, secretEntry(link, generation), v.seal(dek, key, field, generation, s)); err != nil {
-		return unavailable("keep the client secret of link "+link.String(), err)
 	}
 	if generation > 2 {
 		return v.removeSecret(ctx, key, generation-2)
 	}
 	return nil
+}
+
+// storeNext keeps a client secret unless another one is there for its generation:
+// the link's own, or that of a command that is at it.
+func (v *Vault) storeNext(ctx context.Context, key domain.Key, generation uint64, s domain.Secret) error {
+	dek, err := v.dataKey(ctx, key)
+	if err != nil {
+		return err
+	}
+	name, box := secretEntry(key.Link, generation), v.seal(dek, key, field, generation, s)
+	err = bus.Create(ctx, v.boxes, name, box)
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		var entry jetstream.KeyValueEntry
+		if entry, err = v.boxes.Get(ctx, name); err == nil {
+			there, unreadable := v.open(dek, key, field, generation, entry.Value())
+			switch {
+			case unreadable == nil && there.Reveal() == s.Reveal():
+				return nil
+			case unreadable == nil && v.Now().Sub(entry.Created()) < settled:
+				return busy(key.Link)
+			}
+			_, err = v.boxes.Update(ctx, name, box, entry.Revision())
+		}
+	}
+	if bus.IsStale(err) || errors.Is(err, jetstream.ErrKeyNotFound) {
+		return busy(key.Link)
+	}
+	if err != nil {
+		return unavailable("keep the client secret of "+key.String(), err)
+	}
+	return nil
+}
+
+// busy refuses a client secret while another command keeps one.
+func busy(link uuid.UUID) error {
+	return domain.Errorf(domain.Unavailable, "another command keeps a client secret for link %s; try again in %s", link, settled)
 }
 
 // removeSecret removes a client secret that counts no longer.
@@ -82,10 +115,9 @@ func (v *Vault) ClientSecret(ctx context.Context, link uuid.UUID, generation uin
 	if err != nil {
 		return domain.Secret{}, unavailable("look up the client secret of link "+link.String(), err)
 	}
-	var secret domain.Secret
-	err = v.withKey(ctx, key, func(dek []byte) (err error) {
-		secret, err = v.open(dek, key, field, generation, entry.Value())
-		return err
-	})
-	return secret, err
+	dek, err := v.dataKey(ctx, key)
+	if err != nil {
+		return domain.Secret{}, err
+	}
+	return v.open(dek, key, field, generation, entry.Value())
 }

@@ -148,24 +148,30 @@ type cachedKey struct {
 	revision uint64
 }
 
-// dataKey returns the data key of a link or grant as it is now, and makes it if
-// asked to. Whatever is sealed is sealed with this: another node may have
+// dataKey returns the data key of a link or grant as it is now. Another node may have
 // shredded the key, so its revision is looked up each time. The key encryption
 // key is asked for a key that is not in memory only: what was begun while it was
 // there can be stored while it is away.
-func (v *Vault) dataKey(ctx context.Context, key domain.Key, create bool) ([]byte, error) {
+//
+// A key that is not there is made by who begins something, and by nobody else: what
+// was begun before its grant was shredded must not outlive that.
+func (v *Vault) dataKey(ctx context.Context, key domain.Key) ([]byte, error) {
+	dek, _, err := v.keySince(ctx, key)
+	return dek, err
+}
+
+// keySince is dataKey, and since when it is wrapped as it is.
+func (v *Vault) keySince(ctx context.Context, key domain.Key) (dek []byte, since time.Time, err error) {
 	entry, err := v.keys.Get(ctx, keyEntry(key))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		v.Forget(key)
-		if !create {
-			return nil, errNoKey
-		}
-		return v.createKey(ctx, key)
+		return nil, since, errNoKey
 	}
 	if err != nil {
-		return nil, unavailable("look up the key of "+key.String(), err)
+		return nil, since, unavailable("look up the key of "+key.String(), err)
 	}
-	return v.keyOf(key, entry)
+	dek, err = v.keyOf(key, entry)
+	return dek, entry.Created(), err
 }
 
 // keyOf is the data key of an entry that was just read.
@@ -177,22 +183,6 @@ func (v *Vault) keyOf(key domain.Key, entry jetstream.KeyValueEntry) ([]byte, er
 		return known.dek, nil
 	}
 	return v.unwrap(key, entry)
-}
-
-// withKey opens boxes with the cached data key, and once more with the present
-// one when that fails.
-func (v *Vault) withKey(ctx context.Context, key domain.Key, open func(dek []byte) error) error {
-	v.mu.Lock()
-	known, ok := v.cache[key]
-	v.mu.Unlock()
-	if ok && open(known.dek) == nil {
-		return nil
-	}
-	dek, err := v.dataKey(ctx, key, false)
-	if err != nil {
-		return err
-	}
-	return open(dek)
 }
 
 // unwrap opens a data key with the key encryption key, and remembers it.
@@ -220,38 +210,17 @@ func (v *Vault) newKey(key domain.Key) (dek, wrapped []byte, err error) {
 	return dek, wrapped, nil
 }
 
-func (v *Vault) createKey(ctx context.Context, key domain.Key) ([]byte, error) {
-	dek, wrapped, err := v.newKey(key)
+// MakeKey makes the data key of a grant that is begun, unless it is there.
+func (v *Vault) MakeKey(ctx context.Context, grant domain.Key) error {
+	if _, err := v.dataKey(ctx, grant); !errors.Is(err, errNoKey) {
+		return err
+	}
+	_, wrapped, err := v.newKey(grant)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err = bus.Create(ctx, v.keys, keyEntry(key), wrapped); err == nil {
-		return dek, nil
-	}
-	if errors.Is(err, jetstream.ErrKeyExists) { // somebody was faster
-		return v.dataKey(ctx, key, false)
-	}
-	return nil, unavailable("keep the key of "+key.String(), err)
-}
-
-// Shred destroys the data key of a link or grant, and what it sealed. It is
-// safe to repeat.
-func (v *Vault) Shred(ctx context.Context, key domain.Key) error {
-	v.Forget(key)
-	if err := v.keys.Purge(ctx, keyEntry(key)); err != nil {
-		return unavailable("shred the key of "+key.String(), err)
-	}
-	names := []string{keyEntry(key)}
-	if key.Grant == uuid.Nil {
-		var err error
-		if names, err = v.secretEntries(ctx, key.Link); err != nil {
-			return err
-		}
-	}
-	for _, name := range names {
-		if err := v.boxes.Purge(ctx, name); err != nil {
-			return unavailable("remove the secrets of "+key.String(), err)
-		}
+	if err := bus.Create(ctx, v.keys, keyEntry(grant), wrapped); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
+		return unavailable("keep the key of "+grant.String(), err)
 	}
 	return nil
 }
@@ -317,9 +286,9 @@ func (v *Vault) open(dek []byte, key domain.Key, field string, generation uint64
 }
 
 // Derive returns 32 bytes that only this vault can compute, bound to the grant,
-// the purpose and the id. It makes the grant's data key if there is none.
+// the purpose and the id. Shredding the grant's data key ends them.
 func (v *Vault) Derive(ctx context.Context, key domain.Key, purpose string, id uuid.UUID) ([]byte, error) {
-	dek, err := v.dataKey(ctx, key, true)
+	dek, err := v.dataKey(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -338,7 +307,7 @@ type sealedCredential struct {
 // StoreCredential keeps a grant's newest credential after the given revision,
 // or returns commands.ErrOvertaken.
 func (v *Vault) StoreCredential(ctx context.Context, key domain.Key, c commands.Credential, after uint64) error {
-	dek, err := v.dataKey(ctx, key, true)
+	dek, err := v.dataKey(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -372,7 +341,8 @@ func stored(ctx context.Context, what string, err error) error {
 	return unavailable(what, err)
 }
 
-// Credential returns a grant's newest credential and its revision, or zero.
+// Credential returns a grant's newest credential and its revision, or zero. One that
+// was stored just when its key was shredded is none any more: another takes its place.
 func (v *Vault) Credential(ctx context.Context, key domain.Key) (commands.Credential, uint64, error) {
 	entry, err := v.boxes.Get(ctx, keyEntry(key))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
@@ -385,13 +355,16 @@ func (v *Vault) Credential(ctx context.Context, key domain.Key) (commands.Creden
 	if err := json.Unmarshal(entry.Value(), &s); err != nil {
 		return commands.Credential{}, 0, fmt.Errorf("decode the credential of %s: %w", key, err)
 	}
-	var c commands.Credential
-	err = v.withKey(ctx, key, func(dek []byte) (err error) {
-		c, err = v.openCredential(dek, key, s)
-		return err
-	})
+	dek, since, err := v.keySince(ctx, key)
 	if err != nil {
-		return commands.Credential{}, 0, err
+		return commands.Credential{}, entry.Revision(), err
+	}
+	c, err := v.openCredential(dek, key, s)
+	switch {
+	case err != nil && since.After(entry.Created()):
+		return commands.Credential{}, entry.Revision(), nil
+	case err != nil:
+		return commands.Credential{}, entry.Revision(), err
 	}
 	return c, entry.Revision(), nil
 }

@@ -26,6 +26,7 @@ import (
 type service struct {
 	vault.Wrapper
 	gone bool
+	then func() // happens after the next key is unwrapped
 	uses atomic.Int64
 }
 
@@ -41,7 +42,12 @@ func (s *service) Decrypt(box, data []byte) ([]byte, error) {
 	if s.gone {
 		return nil, errors.New("the key service does not answer")
 	}
-	return s.Wrapper.Decrypt(box, data)
+	plain, err := s.Wrapper.Decrypt(box, data)
+	if then := s.then; then != nil {
+		s.then = nil
+		then()
+	}
+	return plain, err
 }
 
 type world struct {
@@ -112,7 +118,7 @@ func credential(generation uint64) commands.Credential {
 
 func (w *world) store(key domain.Key, c commands.Credential, after uint64) uint64 {
 	w.Helper()
-	if err := w.StoreCredential(w.Context(), key, c, after); err != nil {
+	if err := errors.Join(w.MakeKey(w.Context(), key), w.StoreCredential(w.Context(), key, c, after)); err != nil {
 		w.Fatal(err)
 	}
 	_, revision, err := w.Credential(w.Context(), key)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,9 +25,11 @@ type Revoker interface {
 	Revoke(ctx context.Context, r provider.Registration, token domain.Secret, hint string) error
 }
 
-// Shredder destroys data keys.
+// Shredder destroys data keys. What [Doomed] returns destroys what there was when
+// it was called, and nothing newer.
 type Shredder interface {
 	Shred(ctx context.Context, key domain.Key) error
+	Doomed(ctx context.Context, key domain.Key) (shred func(context.Context) error, err error)
 }
 
 // Worker erases. All fields are required.
@@ -42,11 +45,13 @@ type Worker struct {
 // Handle erases what an event ended. Any other event is none of its business;
 // an event seen twice finds its work done.
 func (w *Worker) Handle(ctx context.Context, r domain.Record) error {
-	switch {
+	switch key := (domain.Key{Link: r.Link, Grant: r.Grant}); {
 	case r.OfGrant() && r.Type == revoked:
-		return w.eraseGrant(ctx, domain.Key{Link: r.Link, Grant: r.Grant})
+		return w.eraseGrant(ctx, key, r.Time)
+	case r.OfGrant() && slices.Contains(begun, r.Type):
+		return w.endOrphan(ctx, key, r.Time)
 	case !r.OfGrant() && r.Type == deleted:
-		return w.eraseLink(ctx, r.Link)
+		return w.eraseLink(ctx, r.Link, r.Time)
 	}
 	return nil
 }
@@ -54,17 +59,28 @@ func (w *Worker) Handle(ctx context.Context, r domain.Record) error {
 var (
 	revoked = grant.Kinds.Type(grant.Revoked{})
 	deleted = link.Kinds.Type(link.Deleted{})
+	begun   = []string{grant.Kinds.Type(grant.AuthorizationBegun{}), grant.Kinds.Type(grant.TokenRequested{}), grant.Kinds.Type(grant.TokenIssued{})}
 )
 
+// endOrphan ends a grant that was begun while its link was deleted: the link's grants
+// were listed before.
+func (w *Worker) endOrphan(ctx context.Context, key domain.Key, since time.Time) error {
+	l, err := w.Commands.Links.Load(ctx, domain.Key{Link: key.Link})
+	if err != nil || l.State.Status() != link.StatusDeleted {
+		return err
+	}
+	return w.endGrant(ctx, key, since)
+}
+
 // eraseLink ends a link's grants first: revoking them needs the client secret.
-func (w *Worker) eraseLink(ctx context.Context, id uuid.UUID) error {
+func (w *Worker) eraseLink(ctx context.Context, id uuid.UUID, since time.Time) error {
 	keys, err := w.GrantsOf(ctx, id)
 	if err != nil {
 		return fmt.Errorf("list the grants of link %s: %w", id, err)
 	}
 	var errs []error
 	for _, key := range keys {
-		err := w.endGrant(ctx, key)
+		err := w.endGrant(ctx, key, since)
 		if err != nil && !errors.Is(err, domain.ErrUndecodable) {
 			return err
 		}
@@ -79,16 +95,24 @@ func (w *Worker) eraseLink(ctx context.Context, id uuid.UUID) error {
 	return nil
 }
 
-func (w *Worker) endGrant(ctx context.Context, key domain.Key) error {
+func (w *Worker) endGrant(ctx context.Context, key domain.Key, since time.Time) error {
 	c := commands.RevokeGrant{Header: w.header(), GrantRef: commands.GrantRef{Link: key.Link, Grant: key.Grant}}
 	c.Reason = "the link was deleted"
 	if _, err := w.Commands.RevokeGrant(ctx, c); err != nil {
 		return fmt.Errorf("revoke grant %s: %w", key, err)
 	}
-	return w.eraseGrant(ctx, key)
+	return w.eraseGrant(ctx, key, since)
 }
 
-func (w *Worker) eraseGrant(ctx context.Context, key domain.Key) error {
+// patience is how long an erasure waits for the vault, the key service or the log, to
+// have the provider revoke the token. After that the key goes all the same.
+const patience = time.Hour
+
+func (w *Worker) eraseGrant(ctx context.Context, key domain.Key, since time.Time) error {
+	shred, err := w.Vault.Doomed(ctx, key) // before the look: what is authorized after it stays
+	if err != nil {
+		return fmt.Errorf("shred grant %s: %w", key, err)
+	}
 	at, err := w.Commands.Grants.Load(ctx, key)
 	if err != nil {
 		return fmt.Errorf("load grant %s: %w", key, err)
@@ -98,10 +122,13 @@ func (w *Worker) eraseGrant(ctx context.Context, key domain.Key) error {
 	}
 	e := grant.Erased{RevokedAtProvider: true, At: w.Commands.Now()}
 	if err := w.revoke(ctx, key); err != nil {
+		if errors.Is(err, errAway) && w.Commands.Now().Sub(since) < patience {
+			return fmt.Errorf("revoke the token of grant %s: %w", key, err)
+		}
 		e.RevokedAtProvider, e.Problem = false, domain.Public(err).Message
 		w.Log.Warn("the provider did not revoke a token", "grant", key.Grant, "error", err)
 	}
-	if err := w.Vault.Shred(ctx, key); err != nil {
+	if err := shred(ctx); err != nil {
 		return fmt.Errorf("shred grant %s: %w", key, err)
 	}
 	_, err = w.Commands.RecordErased(ctx, key, w.header(), e)
@@ -113,32 +140,47 @@ func errNothing(what string) error {
 	return domain.Errorf(domain.FailedPrecondition, "not revoked at the provider: %s", what)
 }
 
+// errAway is trouble of this installation's own, which passes.
+var errAway = errors.New("the log, the vault or the key service is away")
+
+// revoke asks the provider to end what there is of a grant's tokens.
 func (w *Worker) revoke(ctx context.Context, key domain.Key) error {
-	l, err := w.Commands.Links.Load(ctx, domain.Key{Link: key.Link})
-	if err != nil {
-		return err
+	r, c, err := w.held(ctx, key)
+	if domain.CodeOf(err) == domain.Unavailable {
+		return errors.Join(errAway, err)
 	}
-	if l.State.RevocationEndpoint == "" {
-		return errNothing("the link has no revocation endpoint")
-	}
-	c, _, err := w.Commands.Vault.Credential(ctx, key)
-	if err != nil {
-		return err
-	}
-	token, hint := c.RefreshToken, "refresh_token"
-	if token.IsZero() {
-		token, hint = c.AccessToken, "access_token"
-	}
-	if token.IsZero() {
-		return errNothing("there was no token")
-	}
-	r, err := w.Commands.Registration(ctx, key.Link, l.State)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	return w.Endpoint.Revoke(ctx, r, token, hint)
+	if c.RefreshToken.IsZero() {
+		return w.Endpoint.Revoke(ctx, r, c.AccessToken, "access_token")
+	}
+	err = w.Endpoint.Revoke(ctx, r, c.RefreshToken, "refresh_token")
+	if !c.Fallback.IsZero() { // of an answer that was overtaken
+		err = errors.Join(err, w.Endpoint.Revoke(ctx, r, c.Fallback, "refresh_token"))
+	}
+	return err
+}
+
+// held is what a grant holds, and where it can be revoked.
+func (w *Worker) held(ctx context.Context, key domain.Key) (r provider.Registration, c commands.Credential, err error) {
+	l, err := w.Commands.Links.Load(ctx, domain.Key{Link: key.Link})
+	if err != nil {
+		return r, c, err
+	}
+	if l.State.RevocationEndpoint == "" {
+		return r, c, errNothing("the link has no revocation endpoint")
+	}
+	if c, _, err = w.Commands.Vault.Credential(ctx, key); err != nil {
+		return r, c, err
+	}
+	if c.RefreshToken.IsZero() && c.AccessToken.IsZero() {
+		return r, c, errNothing("there was no token")
+	}
+	r, err = w.Commands.Registration(ctx, key.Link, l.State)
+	return r, c, err
 }
 
 func (w *Worker) header() commands.Header {

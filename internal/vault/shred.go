@@ -1,0 +1,87 @@
+package vault
+
+import (
+	"context"
+	"errors"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"outlink/domain"
+	"outlink/internal/bus"
+)
+
+// Shred destroys the data key of a link or grant, and what it sealed. It is
+// safe to repeat.
+func (v *Vault) Shred(ctx context.Context, key domain.Key) error {
+	shred, err := v.Doomed(ctx, key)
+	if err != nil {
+		return err
+	}
+	return shred(ctx)
+}
+
+// Doomed returns a function that shreds what there is of a link or grant now. What is
+// made later stays: of two who erase a grant one may be late, and a person has
+// authorized it anew.
+func (v *Vault) Doomed(ctx context.Context, key domain.Key) (shred func(context.Context) error, err error) {
+	names := []string{keyEntry(key)}
+	if key.Grant == uuid.Nil {
+		if names, err = v.secretEntries(ctx, key.Link); err != nil {
+			return nil, err
+		}
+	}
+	there, err := revision(ctx, v.keys, keyEntry(key))
+	if err != nil {
+		return nil, unavailable("look up the key of "+key.String(), err)
+	}
+	boxes := map[string]uint64{}
+	for _, name := range names {
+		if boxes[name], err = revision(ctx, v.boxes, name); err != nil {
+			return nil, unavailable("look up the secrets of "+key.String(), err)
+		}
+	}
+	return func(ctx context.Context) error {
+		v.Forget(key)
+		if there > 0 || key.Grant == uuid.Nil { // a link that is gone never gets a key again, if it had one or not
+			if err := purge(ctx, v.keys, keyEntry(key), there); err != nil {
+				return unavailable("shred the key of "+key.String(), err)
+			}
+		}
+		for name, there := range boxes {
+			if there == 0 {
+				continue
+			}
+			if err := purge(ctx, v.boxes, name, there); err != nil {
+				return unavailable("remove the secrets of "+key.String(), err)
+			}
+		}
+		return nil
+	}, nil
+}
+
+// revision is an entry's; 0: there is none.
+func revision(ctx context.Context, kv jetstream.KeyValue, name string) (uint64, error) {
+	entry, err := kv.Get(ctx, name)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return entry.Revision(), nil
+}
+
+// purge removes an entry if it is still of a revision; 0: whatever is there.
+func purge(ctx context.Context, kv jetstream.KeyValue, name string, revision uint64) error {
+	for {
+		err := kv.Purge(ctx, name, jetstream.LastRevision(revision))
+		switch {
+		case bus.Settle(ctx, err): // somebody writes there
+		case bus.IsStale(err): // somebody did it, or made another one
+			return nil
+		default:
+			return err
+		}
+	}
+}
