@@ -2,10 +2,11 @@ package node
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"strings"
 	"sync"
 
+	"outlink/domain"
 	"outlink/projections"
 	"outlink/projections/cockroach"
 	"outlink/projections/sqlite"
@@ -27,11 +28,24 @@ func OpenStore(ctx context.Context, database string) (Store, error) {
 	scheme, rest, _ := strings.Cut(database, ":")
 	switch scheme {
 	case "sqlite":
-		return sqlite.Open(ctx, rest)
+		return opened(sqlite.Open(ctx, rest))
 	case "postgres", "postgresql":
-		return cockroach.Open(ctx, database)
+		return opened(cockroach.Open(ctx, database))
 	}
-	return nil, fmt.Errorf("database: the scheme %q is not known; give postgres://… (CockroachDB, PostgreSQL) or sqlite:PATH", scheme)
+	return nil, domain.Errorf(domain.InvalidArgument, "database: the scheme %q is not known; give postgres://… (CockroachDB, PostgreSQL) or sqlite:PATH", scheme)
+}
+
+// opened is a store, or the error and no store: a nil pointer in an interface would
+// be taken for one.
+func opened[S Store](s S, err error) (Store, error) {
+	var known *domain.Error
+	switch {
+	case err == nil:
+		return s, nil
+	case errors.As(err, &known), errors.Is(err, context.Canceled):
+		return nil, err
+	}
+	return nil, domain.Errorf(domain.Unavailable, "the read model cannot be opened: %v; see that --database is right, and that it can be reached", err)
 }
 
 // notifying tells the node's pages and waiting queries that rows have changed, and

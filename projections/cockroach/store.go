@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"outlink/domain"
 	"outlink/projections"
 	"outlink/projections/tables"
 )
@@ -43,7 +44,7 @@ const (
 func Open(ctx context.Context, url string) (*Store, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, fmt.Errorf("parse the database URL: %w", err)
+		return nil, domain.Errorf(domain.InvalidArgument, "parse the database URL: %v", err)
 	}
 	config.MaxConnLifetime, config.MaxConnLifetimeJitter, config.MaxConnIdleTime = maxConnLifetime, maxConnJitter, maxConnIdleTime
 	config.AfterConnect = prepare
