@@ -8,10 +8,12 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -78,4 +80,25 @@ func issue(t *testing.T) string {
 	writePEM(t, base+".pem", "CERTIFICATE", cert)
 	writePEM(t, base+".key", "PRIVATE KEY", der)
 	return base
+}
+
+// The address that a node listens on may be all of the machine's; what it is asked
+// by is this machine's own.
+func TestHealthcheckAddress(t *testing.T) {
+	var host string
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { host = r.Host }))
+	defer s.Close()
+	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
+	for listen, want := range map[string]string{
+		"0.0.0.0:" + port: "127.0.0.1:" + port, "[::]:" + port: "127.0.0.1:" + port, ":" + port: "127.0.0.1:" + port,
+		"localhost:" + port: "localhost:" + port,
+	} {
+		host = ""
+		if code, _, errOut := cli(t, "healthcheck", "--http", listen); code != 0 || host != want {
+			t.Errorf("%s: exit %d, asked by %q, want %q\n%s", listen, code, host, want, errOut)
+		}
+	}
+	if code, _, errOut := cli(t, "healthcheck", "--http", "nonsense"); code != 2 || !strings.Contains(errOut, "host:port") {
+		t.Errorf("no address: exit %d, %s", code, errOut)
+	}
 }

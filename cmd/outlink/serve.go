@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -126,6 +127,10 @@ func (a *app) healthcheck() *cobra.Command {
 		if err != nil {
 			return usage(err.Error())
 		}
+		address, err := dialled(address)
+		if err != nil {
+			return usage(fmt.Sprintf("--http %q: write the address as host:port", address))
+		}
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+address+"/readyz", nil)
 		if err != nil {
 			return usage(fmt.Sprintf("--http %q is no address", address))
@@ -145,6 +150,19 @@ func (a *app) healthcheck() *cobra.Command {
 	c.Flags().StringVar(&cert, "http-tls-cert", "", "PEM file of the node's certificate for HTTPS")
 	c.Flags().StringVar(&key, "http-tls-key", "", "PEM file of the certificate's key")
 	return c
+}
+
+// dialled is where a node that listens on an address answers: one that listens on
+// all of the machine's, on the loopback address.
+func dialled(address string) (string, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address, err
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port), nil
 }
 
 // healthClient expects exactly the node's own certificate, which seldom names

@@ -49,14 +49,20 @@ var Tags = map[string]string{
 
 var fresh = Param{Name: "min_sequence", Number: true}
 
+// The addresses of the probes.
+const (
+	pathLive  = "/livez"
+	pathReady = "/readyz"
+)
+
 // Routes are all addresses of the API.
 func Routes() []Route {
 	return []Route{{
-		Method: http.MethodGet, Path: "/livez", ID: "live", Tag: "probes", Media: "text/plain",
+		Method: http.MethodGet, Path: pathLive, ID: "live", Tag: "probes", Media: "text/plain",
 		Summary: "Say that the process runs", Means: "It asks nothing of NATS or of the read model.",
 		serve: func(*API) http.HandlerFunc { return live },
 	}, {
-		Method: http.MethodGet, Path: "/readyz", ID: "ready", Tag: "probes", Media: "text/plain",
+		Method: http.MethodGet, Path: pathReady, ID: "ready", Tag: "probes", Media: "text/plain",
 		Summary: "Say whether requests can be served", Means: "It asks the log and the read model, and answers within two seconds.",
 		serve: func(a *API) http.HandlerFunc { return a.ready },
 	}, {
