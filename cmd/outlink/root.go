@@ -181,13 +181,9 @@ func one(what string) cobra.PositionalArgs {
 }
 
 func (a *app) connect() (*nats.Conn, error) {
-	options, err := a.access.Options()
+	nc, err := bus.Connect(a.server, a.access, nats.Name("outlink command line"), nats.Timeout(5*time.Second), nats.ErrorHandler(a.refused))
 	if err != nil {
-		return nil, usage(err.Error())
-	}
-	nc, err := nats.Connect(a.server, append(options, nats.Name("outlink command line"), nats.Timeout(5*time.Second), nats.ErrorHandler(a.refused))...)
-	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s: %w; give --server or OUTLINK_SERVER", a.server, err)
+		return nil, fmt.Errorf("%w; give --server or OUTLINK_SERVER", err)
 	}
 	return nc, nil
 }

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -125,30 +124,14 @@ func (n *Node) connect(context.Context) (err error) {
 }
 
 func (n *Node) dial() (*nats.Conn, error) {
-	options, err := n.Access.Options()
-	if err != nil {
-		return nil, err
-	}
-	nc, err := nats.Connect(n.NATS, append(options, nats.Name("outlink/"+n.Name), nats.MaxReconnects(-1), nats.ReconnectWait(250*time.Millisecond),
-		nats.ErrorHandler(n.refused))...)
-	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s: %w", redactURL(n.NATS), err)
-	}
-	return nc, nil
+	return bus.Connect(n.NATS, n.Access, nats.Name("outlink/"+n.Name), nats.MaxReconnects(-1), nats.ReconnectWait(250*time.Millisecond),
+		nats.ErrorHandler(n.refused))
 }
 
 // refused tells of what the server did not let this node do, which a call would
 // only see as an answer that never comes.
 func (n *Node) refused(_ *nats.Conn, _ *nats.Subscription, err error) {
 	n.Log.Warn("NATS reports an error", "error", err)
-}
-
-// redactURL drops what a NATS URL may carry before its host.
-func redactURL(u string) string {
-	if i := strings.LastIndexByte(u, '@'); i >= 0 {
-		return "…" + u[i:]
-	}
-	return u
 }
 
 func (n *Node) openStreams(ctx context.Context) (err error) {
