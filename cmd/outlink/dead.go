@@ -70,7 +70,7 @@ func (a *app) deadList() *cobra.Command {
 		return a.print(entries, []string{"sequence", "at", "kind", "subject", "code", "reason"}, rows)
 	}}
 	f.flags(c)
-	c.Flags().IntVar(&f.Limit, "limit", 50, "list at most so many, up to 500")
+	c.Flags().Var(fromOne(&f.Limit, 50), "limit", "list at most so many, up to 500")
 	c.Flags().Uint64Var(&f.Before, "before", 0, "only those before this sequence: the next page")
 	return c
 }

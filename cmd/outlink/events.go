@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -110,26 +111,60 @@ func (f *eventFilter) takes(r domain.Record) bool {
 
 func (a *app) eventList() *cobra.Command {
 	var name string
-	var after uint64
+	var t tailing
 	var limit int
-	var filter eventFilter
 	c := &cobra.Command{Use: "ls", Short: "Print the events there are, one JSON object a line", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		if err := filter.parse(); err != nil {
+		if err := t.filter.parse(); err != nil {
 			return err
 		}
 		return a.feed(cmd, name, func(ctx context.Context, feed eventlog.Feed, subjects []string) error {
-			records, err := feed.Range(ctx, subjects, after, limit)
+			from, err := t.from(ctx, feed)
 			if err != nil {
 				return err
 			}
-			return a.events(records, filter)
+			records, err := t.filter.first(ctx, feed, subjects, from, limit+1)
+			if err != nil {
+				return err
+			}
+			if len(records) > limit {
+				records = records[:limit]
+				fmt.Fprintf(a.err, "more: --after %d\n", records[limit-1].Sequence)
+			}
+			return a.events(records, t.filter)
 		})
 	}}
-	filter.flags(c)
+	t.filter.flags(c)
 	c.Flags().StringVar(&name, "link", "", "only this link's, by id or name")
-	c.Flags().Uint64Var(&after, "after", 0, "only those after this sequence")
-	c.Flags().IntVar(&limit, "limit", 100000, "read at most so many")
+	c.Flags().Int64Var(&t.after, "after", -1, "only those after this sequence; default: from --since or the beginning on")
+	c.Flags().Var(fromOne(&limit, 100000), "limit", "print at most so many, the oldest")
 	return c
+}
+
+// first reads the first events after a sequence that the filter takes. It goes
+// subject by subject: see [eventlog.Feed.FollowSubjects].
+func (f *eventFilter) first(ctx context.Context, feed eventlog.Feed, subjects []string, after uint64, limit int) ([]domain.Record, error) {
+	parts := [][]string{nil}
+	if len(subjects) > 0 {
+		parts = slices.Collect(slices.Chunk(subjects, 1))
+	}
+	var all []domain.Record
+	for _, part := range parts {
+		found := 0
+		err := there(ctx, feed, part, after, func(r domain.Record) error {
+			if !f.takes(r) {
+				return nil
+			}
+			if all, found = append(all, r), found+1; found == limit {
+				return eventlog.ErrStop
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(all, func(a, b domain.Record) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	return all[:min(limit, len(all))], nil
 }
 
 func (a *app) events(records []domain.Record, filter eventFilter) error {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,10 +39,14 @@ func past(version uint64, at string) (history.Moment, error) {
 
 // versionOrTime reads either.
 func versionOrTime(s string) (history.Moment, error) {
-	if n, err := strconv.ParseUint(s, 10, 64); err == nil {
-		return history.Moment{Version: n}, nil
+	n, err := strconv.ParseUint(s, 10, 64)
+	switch {
+	case err != nil:
+		return past(0, s)
+	case n == 0:
+		return history.Moment{}, usage("there is no version 0; give a number from 1 on, or a time")
 	}
-	return past(0, s)
+	return history.Moment{Version: n}, nil
 }
 
 // linksPast lists the links as they were, as far as the query's filters go that
@@ -55,7 +58,7 @@ func (a *app) linksPast(cmd *cobra.Command, q queries.ListLinks, at history.Mome
 	err = a.feed(cmd, "", func(ctx context.Context, feed eventlog.Feed, _ []string) error {
 		rows, err := history.LinksAt(ctx, feed, at)
 		rows = slices.DeleteFunc(rows, func(r projections.LinkRow) bool { return !takes(q, r) })
-		if limit := min(cmp.Or(q.Limit, 50), 500); len(rows) > limit {
+		if limit := min(q.Limit, 500); len(rows) > limit {
 			fmt.Fprintf(a.err, "%d of %d links; give --limit (at most 500), --provider, --status or --text\n", limit, len(rows))
 			rows = rows[:limit]
 		}

@@ -66,6 +66,10 @@ func TestHistory(t *testing.T) {
 	if out := do(0, "refresh_started", "events", "ls", "--type", "grant.refresh", "--by", "node:*"); strings.Contains(out, "token_issued") {
 		t.Errorf("a filter by type lets others through:\n%s", out)
 	}
+	if out := do(0, "link.disabled", "events", "ls", "--type", "link.", "--since", before, "--limit", "2"); strings.Count(out, "\n") != 2 || !strings.Contains(out, "link.updated") {
+		t.Errorf("two events of links since a time:\n%s", out)
+	}
+	do(0, "more: --after ", "events", "ls", "--link", "google", "--type", "link.", "--limit", "1")
 	tailed := do(0, "token_issued", "events", "tail", "--until", before)
 	if strings.Contains(tailed, "link.disabled") || !strings.Contains(tailed, "link.created") {
 		t.Errorf("up to a time, there is more:\n%s", tailed)

@@ -163,7 +163,7 @@ func (a *app) linkList() *cobra.Command {
 	f.StringVar(&at, "at", "", "links as they were at a time, such as 2026-11-24T12:00:00Z, from the log itself")
 	f.IntVar(&q.Generation, "generation", 0, "of another generation of the read model, such as a past state; see: outlink projection ls")
 	f.StringVar(&q.After, "after", "", "the next page after this cursor")
-	f.IntVar(&q.Limit, "limit", 50, "rows, at most 500")
+	f.Var(fromOne(&q.Limit, 50), "limit", "rows, at most 500")
 	return c
 }
 
@@ -191,7 +191,7 @@ func (a *app) linkShow() *cobra.Command {
 		return a.showLink(v)
 	}}
 	c.Flags().StringVar(&at, "at", "", "as it was at a time, such as 2026-11-24T12:00:00Z")
-	c.Flags().Uint64Var(&version, "version", 0, "as it was at a version")
+	c.Flags().Var(fromOne(&version, 0), "version", "as it was at a version")
 	return c
 }
 

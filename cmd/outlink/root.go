@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -169,6 +171,34 @@ func (a *app) environment(cmd *cobra.Command) error {
 }
 
 func usage(message string) error { return fmt.Errorf("%s: %w", message, errUsage) }
+
+// number is a flag that takes a number from 1 on.
+type number[N int | uint64] struct{ n *N }
+
+// fromOne gives the number what it is when the flag is not given.
+func fromOne[N int | uint64](n *N, unless N) number[N] {
+	*n = unless
+	return number[N]{n}
+}
+
+func (v number[N]) Set(s string) error {
+	n, err := strconv.ParseInt(s, 10, 32) // there is room to count one further
+	if err != nil || n < 1 {
+		return fmt.Errorf("give a number from 1 on, at most %d", math.MaxInt32)
+	}
+	*v.n = N(n)
+	return nil
+}
+
+func (v number[N]) String() string {
+	if v.n == nil { // the library asks a zero one
+		return "0"
+	}
+	return fmt.Sprint(*v.n)
+}
+
+// Type is what help shows.
+func (number[N]) Type() string { return "int" }
 
 // one is cobra.ExactArgs(1) with an error of ours.
 func one(what string) cobra.PositionalArgs {

@@ -47,7 +47,7 @@ func (a *app) tail(ctx context.Context, feed eventlog.Feed, subjects []string, t
 		return err
 	}
 	if !t.follow {
-		return a.tailed(ctx, feed, subjects, from, t.filter)
+		return there(ctx, feed, subjects, from, func(r domain.Record) error { return a.events([]domain.Record{r}, t.filter) })
 	}
 	limited := ctx
 	if !until.IsZero() {
@@ -82,8 +82,8 @@ func (t tailing) from(ctx context.Context, feed eventlog.Feed) (uint64, error) {
 	return feed.Head(ctx)
 }
 
-// tailed prints what there is.
-func (a *app) tailed(ctx context.Context, feed eventlog.Feed, subjects []string, from uint64, filter eventFilter) error {
+// there hands over the events that there are after a sequence.
+func there(ctx context.Context, feed eventlog.Feed, subjects []string, after uint64, handle func(domain.Record) error) error {
 	last, err := feed.Last(ctx)
 	if len(subjects) > 0 {
 		last, err = feed.LastOf(ctx, subjects)
@@ -91,5 +91,5 @@ func (a *app) tailed(ctx context.Context, feed eventlog.Feed, subjects []string,
 	if err != nil {
 		return err
 	}
-	return feed.Each(ctx, subjects, from, last, func(r domain.Record) error { return a.events([]domain.Record{r}, filter) })
+	return feed.Each(ctx, subjects, after, last, handle)
 }
