@@ -149,6 +149,13 @@ func (a *app) projectionVerify() *cobra.Command {
 			differs += v.Differs
 			results = append(results, v)
 		}
+		switch {
+		case len(results) > 0:
+		case generation == 0:
+			return domain.Errorf(domain.Unavailable, "no projection has an active generation; run: outlink migrate")
+		default:
+			return domain.Errorf(domain.NotFound, "there is no generation %d; see: outlink projection ls", generation)
+		}
 		if err := a.print(results, []string{"projection", "generation", "shard", "rows", "checksum", "differs"}, rows); err != nil || differs == 0 {
 			return err
 		}

@@ -32,6 +32,7 @@ func TestProjections(t *testing.T) {
 		t.Errorf("generations:\n%s", list)
 	}
 	do(0, "links", "projection verify")
+	do(3, "no generation 88", "projection verify --generation 88")
 	do(0, "use generation 1", "projection switch links 1")
 	do(0, "use generation 2", "projection switch links 2")
 	do(4, "repeat it with --yes", "projection drop links 1")
