@@ -40,6 +40,15 @@ func (g Generation) Loaded() bool { return g.Passed == g.Passes && g.Finished }
 // it is finished, for what they count would be counted twice, or not at all.
 func (g Generation) Followed() bool { return g.Loaded() && g.Label == "" }
 
+// Status is the generation's state in a word for people. A past state that is there
+// is stored as one that is built, and waits for nothing.
+func (g Generation) Status() string {
+	if g.State == StateBuilding && g.Label != "" && g.Loaded() {
+		return "past"
+	}
+	return g.State
+}
+
 // Builder fills generations beside the one that readers use.
 type Builder interface {
 	Rows

@@ -92,12 +92,13 @@ func (a *app) projectionList() *cobra.Command {
 			return err
 		}
 		var rows [][]string
-		for _, g := range all {
+		for i, g := range all {
+			all[i].State = g.Status()
 			loaded := ""
 			if !g.Loaded() {
 				loaded = fmt.Sprintf("%d of %d", g.Passed, g.Passes)
 			}
-			rows = append(rows, []string{g.Projection, fmt.Sprint(g.Generation), g.State, g.Label, fmt.Sprint(g.Sequence), loaded, g.Problem})
+			rows = append(rows, []string{g.Projection, fmt.Sprint(g.Generation), g.Status(), g.Label, fmt.Sprint(g.Sequence), loaded, g.Problem})
 		}
 		return a.print(all, []string{"projection", "generation", "state", "label", "position", "passes", "problem"}, rows)
 	})

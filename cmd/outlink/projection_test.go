@@ -50,7 +50,10 @@ func TestProjections(t *testing.T) {
 	do(2, "no projection", "projection rebuild nonsense")
 	do(2, "neither a sequence nor a time", "projection rebuild links --until yesterday")
 	do(0, "generation 3 of links is ready", "projection rebuild links --until 3 --label early")
-	do(0, "early", "projection ls")
+	if list := do(0, "early", "projection ls"); !strings.Contains(list, " past ") {
+		t.Errorf("a past state that is there:\n%s", list)
+	}
+	do(2, "a sequence up to", "projection rebuild links --until 999999")
 	do(4, "past state", "projection switch links 3")
 	out, code := d.cli("link", "ls", "--generation", "3")
 	if code != 0 || strings.Count(out, " active ") != 1 { // of three links, one was made by then

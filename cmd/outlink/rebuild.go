@@ -160,7 +160,11 @@ func (a *app) watching(plans []readmodel.Plan) (report func(i, pass int, at uint
 // moment is a place in the log: a sequence, or the last one by a time.
 func moment(ctx context.Context, feed eventlog.Feed, s string) (uint64, error) {
 	if n, err := strconv.ParseUint(s, 10, 64); err == nil {
-		return n, nil
+		head, err := feed.Head(ctx)
+		if err == nil && n > head {
+			err = usage(fmt.Sprintf("--until %d is beyond the head of the log; give a sequence up to %d, or leave it out", n, head))
+		}
+		return n, err
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
