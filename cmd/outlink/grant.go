@@ -62,7 +62,7 @@ func (a *app) grantAuthorize() *cobra.Command {
 func (a *app) grantImport() *cobra.Command {
 	var subject, file string
 	c := &cobra.Command{Use: "import LINK", Short: "Import a token that another system held", Args: one("a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
-		raw, err := a.secretFile(file)
+		raw, err := a.secretFile(cmd.Context(), file)
 		if err != nil {
 			return err
 		}

@@ -97,7 +97,7 @@ func (a *app) linkCreate() *cobra.Command {
 			var s domain.Secret
 			if secret != "" {
 				var err error
-				if s, err = a.secretFile(secret); err != nil {
+				if s, err = a.secretFile(cmd.Context(), secret); err != nil {
 					return err
 				}
 			}
@@ -224,7 +224,7 @@ func (a *app) showLink(v queries.LinkView) error {
 func (a *app) linkReplaceSecret() *cobra.Command {
 	var file string
 	c := &cobra.Command{Use: "replace-secret LINK", Short: "Give a link a new client secret", Args: one("a link's id or name"), RunE: func(cmd *cobra.Command, args []string) error {
-		s, err := a.secretFile(file)
+		s, err := a.secretFile(cmd.Context(), file)
 		if err != nil {
 			return err
 		}

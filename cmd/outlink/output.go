@@ -4,15 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
-	"outlink/domain"
 	"outlink/internal/queries"
 )
 
@@ -90,23 +87,4 @@ func when(t *time.Time) string {
 		return ""
 	}
 	return t.Local().Format("2006-01-02 15:04:05")
-}
-
-// secretFile reads a secret from a file, or from standard input for "-".
-func (a *app) secretFile(path string) (domain.Secret, error) {
-	var b []byte
-	var err error
-	if path == "-" {
-		b, err = io.ReadAll(io.LimitReader(a.in, 64<<10))
-	} else {
-		b, err = os.ReadFile(path)
-	}
-	if err != nil {
-		return domain.Secret{}, usage(fmt.Sprintf("read the secret: %v", err))
-	}
-	s := strings.TrimRight(string(b), "\r\n")
-	if s == "" {
-		return domain.Secret{}, usage(fmt.Sprintf("%s is empty; it should hold the secret", path))
-	}
-	return domain.NewSecret(s), nil
 }

@@ -51,7 +51,7 @@ func (s *settings) flags(c *cobra.Command) {
 	f.StringSliceVar(&s.prefixes, "allow-prefix", nil, "address prefixes that endpoints may have although they are private, such as 10.1.0.0/16")
 }
 
-func (s *settings) config(a *app) (node.Config, error) {
+func (s *settings) config(ctx context.Context, a *app) (node.Config, error) {
 	s.NATS, s.Access, s.Namespace = a.server, a.access, bus.Namespace(a.namespace)
 	for _, p := range s.prefixes {
 		prefix, err := netip.ParsePrefix(p)
@@ -61,7 +61,7 @@ func (s *settings) config(a *app) (node.Config, error) {
 		s.AllowedPrefixes = append(s.AllowedPrefixes, prefix)
 	}
 	if s.webhookSecret != "" {
-		secret, err := a.secretFile(s.webhookSecret)
+		secret, err := a.secretFile(ctx, s.webhookSecret)
 		if err != nil {
 			return s.Config, err
 		}
@@ -83,7 +83,7 @@ func (a *app) logger() *slog.Logger {
 func (a *app) serve() *cobra.Command {
 	s := &settings{}
 	c := &cobra.Command{Use: "serve", Short: "Run a node", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		config, err := s.config(a)
+		config, err := s.config(cmd.Context(), a)
 		if err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func (a *app) migrate() *cobra.Command {
 	s := &settings{}
 	c := &cobra.Command{Use: "migrate", Short: "Declare streams and tables; safe to repeat", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		s.HTTP, s.Migrate = "127.0.0.1:0", true
-		config, err := s.config(a)
+		config, err := s.config(cmd.Context(), a)
 		if err != nil {
 			return err
 		}

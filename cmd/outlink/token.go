@@ -40,7 +40,7 @@ func (a *app) tokenGet() *cobra.Command {
 		}
 		var t client.Token
 		err := a.with(cmd, func(ctx context.Context, c client.Client) error {
-			c, err := a.asReader(c, w.seedFile)
+			c, err := a.asReader(ctx, c, w.seedFile)
 			if err != nil {
 				return err
 			}
@@ -90,11 +90,11 @@ func (a *app) showToken(t client.Token) error {
 }
 
 // asReader opens the replies that are sealed to a reader's registered key.
-func (a *app) asReader(c client.Client, seedFile string) (client.Client, error) {
+func (a *app) asReader(ctx context.Context, c client.Client, seedFile string) (client.Client, error) {
 	if seedFile == "" {
 		return c, nil
 	}
-	seed, err := a.secretFile(seedFile)
+	seed, err := a.secretFile(ctx, seedFile)
 	if err != nil {
 		return c, err
 	}
