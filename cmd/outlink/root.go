@@ -28,6 +28,7 @@ type app struct {
 	in     io.Reader
 	out    io.Writer // data
 	err    io.Writer // all else
+	stop   context.CancelCauseFunc
 
 	server    string
 	access    bus.Access
@@ -43,6 +44,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, in io.R
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	a := &app{getenv: getenv, in: in, out: out, err: errOut}
+	ctx, a.stop = context.WithCancelCause(ctx)
+	defer a.stop(nil)
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(in)
@@ -53,6 +56,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, in io.R
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
+	}
+	var denied *domain.Error
+	if errors.As(context.Cause(ctx), &denied) {
+		err = denied
 	}
 	return a.fail(err)
 }
@@ -218,11 +225,11 @@ func (a *app) connect() (*nats.Conn, error) {
 	return nc, nil
 }
 
-// refused says what the server did not allow, which a command would only see as
-// an answer that never comes.
+// refused ends a command that the server does not allow something: its answer would
+// never come.
 func (a *app) refused(_ *nats.Conn, _ *nats.Subscription, err error) {
 	if errors.Is(err, nats.ErrPermissionViolation) {
-		fmt.Fprintf(a.err, "outlink: %v\n", err)
+		a.stop(domain.Errorf(domain.PermissionDenied, "NATS refuses this user something that the command needs: %v; take another user", err))
 	}
 }
 

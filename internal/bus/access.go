@@ -63,6 +63,33 @@ func (a Access) Options() ([]nats.Option, error) {
 	return options, nil
 }
 
+// files reports the files that hold nothing of use. The library reads them only as
+// it connects, and then the server would seem to be at fault.
+func (a Access) files() error {
+	var errs []error
+	for _, f := range []struct {
+		setting, path string
+		option        nats.Option
+	}{
+		{"nats-creds", a.Creds, nats.UserCredentials(a.Creds)}, {"tls-ca", a.CA, nats.RootCAs(a.CA)}, {"tls-cert", a.Cert, nats.ClientCert(a.Cert, a.Key)},
+	} {
+		if f.path == "" {
+			continue
+		}
+		var o nats.Options
+		err := f.option(&o)
+		if err == nil && o.UserJWT != nil {
+			_, errUser := o.UserJWT()
+			_, errSeed := o.SignatureCB(nil)
+			err = errors.Join(errUser, errSeed)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w; give another file", f.setting, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // inbox is the prefix of reply subjects. outlink nats-config names the files
 // after their users, and lets each listen to its own inbox only.
 func (a Access) inbox() string {
