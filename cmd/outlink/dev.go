@@ -217,16 +217,10 @@ func kept(path string, create func() string) (string, error) {
 
 // writeFile writes a file that is whole or absent, and its owner's alone.
 func writeFile(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	f, placed, err := placedFile(path)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
-	if _, err := f.Write(b); err != nil {
-		return err
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	_, err = f.Write(b)
+	return placed(err)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -185,12 +186,12 @@ func (a *app) eventExport() *cobra.Command {
 		Use: "export", Short: "Write the log as JSON Lines of CloudEvents (structured mode)", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.feed(cmd, name, func(ctx context.Context, feed eventlog.Feed, subjects []string) error {
-				w, closeAll, err := a.exportFile(file)
+				w, done, err := a.exportFile(file)
 				if err != nil {
 					return err
 				}
 				n, err := history.Export(ctx, feed, subjects, w)
-				if err := errors.Join(err, closeAll()); err != nil {
+				if err := done(err); err != nil {
 					return err
 				}
 				fmt.Fprintf(a.err, "%d events\n", n)
@@ -203,23 +204,40 @@ func (a *app) eventExport() *cobra.Command {
 	return c
 }
 
-// exportFile opens what an export writes to; nothing but the owner reads it.
-func (a *app) exportFile(name string) (io.Writer, func() error, error) {
+// exportFile opens what an export writes to; nothing but the owner reads it. Done
+// is told how it went.
+func (a *app) exportFile(name string) (w io.Writer, done func(error) error, err error) {
 	if name == "-" {
-		return a.out, func() error { return nil }, nil
+		return a.out, func(err error) error { return err }, nil
 	}
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	f, placed, err := placedFile(name)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, usage(fmt.Sprintf("--file: %v", err))
 	}
 	if !strings.HasSuffix(name, ".zst") {
-		return f, f.Close, nil
+		return f, placed, nil
 	}
 	z, err := zstd.NewWriter(f)
 	if err != nil {
-		return nil, nil, errors.Join(err, f.Close())
+		return nil, nil, placed(err)
 	}
-	return z, func() error { return errors.Join(z.Close(), f.Close()) }, nil
+	return z, func(err error) error { return placed(errors.Join(err, z.Close())) }, nil
+}
+
+// placedFile is a file that gets its name when placed hears of no error: half an
+// export looks like a whole one. A pipe, device or symbolic link stays what it is.
+func placedFile(name string) (f *os.File, placed func(error) error, err error) {
+	if info, err := os.Lstat(name); err == nil && !info.Mode().IsRegular() {
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+		return f, func(err error) error { return errors.Join(err, f.Close()) }, err
+	}
+	f, err = os.CreateTemp(filepath.Dir(name), ".new-*")
+	return f, func(err error) error {
+		if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+			return errors.Join(err, os.Remove(f.Name()))
+		}
+		return os.Rename(f.Name(), name)
+	}, err
 }
 
 func (a *app) eventImport() *cobra.Command {
@@ -239,7 +257,7 @@ func (a *app) eventImport() *cobra.Command {
 			}
 			return a.feed(cmd, "", func(ctx context.Context, feed eventlog.Feed, _ []string) error {
 				n, err := history.Import(ctx, feed, func() (io.ReadCloser, error) { return importFile(args[0]) })
-				fmt.Fprintf(a.err, "%d events\n", n)
+				fmt.Fprintf(a.err, "%d events imported\n", n)
 				return err
 			})
 		},

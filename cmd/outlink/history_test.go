@@ -92,6 +92,10 @@ func TestHistory(t *testing.T) {
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 || info.Size() == 0 {
 		t.Errorf("the export: %v, %v", info, err)
 	}
+	if out := do(0, "link.created", "events", "export", "--file", "/dev/stdout"); !strings.Contains(out, " events\n") {
+		t.Errorf("the export to a pipe:\n%s", out)
+	}
+	do(2, "--file", "events", "export", "--file", filepath.Join(file, "none"))
 	do(0, "link.enabled", "link", "enable", "google") // the log is longer than the file now
 	do(2, "give --kek-file", "events", "import", file)
 	do(4, "import into an empty one", append([]string{"events", "import", file}, own...)...)
