@@ -155,10 +155,13 @@ func (a *app) deadRetry() *cobra.Command {
 func (a *app) deadDrop() *cobra.Command {
 	var yes, dry bool
 	var reason string
-	c := &cobra.Command{Use: "drop SEQUENCE...", Short: "Remove it for good", Args: cobra.MinimumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+	c := &cobra.Command{Use: "drop SEQUENCE...", Short: "Remove it for good", RunE: func(cmd *cobra.Command, args []string) error {
 		chosen, err := sequences(args)
 		if err != nil {
 			return err
+		}
+		if len(chosen) == 0 {
+			return usage(cmd.CommandPath() + " takes sequences of outlink dead ls")
 		}
 		if !yes && !dry {
 			return domain.Errorf(domain.FailedPrecondition, "%s cannot be undone; repeat it with --yes", cmd.CommandPath())

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
+	"outlink/domain"
 	"outlink/internal/bus"
 	"outlink/internal/eventlog"
 	"outlink/internal/vault"
@@ -36,19 +38,27 @@ func (a *app) eventKeys(ctx context.Context, js jetstream.JetStream) (*vault.Eve
 	return vault.NewEventKeys(kek, bucket, a.namespace), nil
 }
 
+// stream is the log. A namespace that has none is misspelt, or new.
+func (a *app) stream(ctx context.Context, js jetstream.JetStream) (jetstream.Stream, error) {
+	stream, err := js.Stream(ctx, bus.Namespace(a.namespace).Events())
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return nil, domain.Errorf(domain.NotFound, "namespace %q has no log; give another --namespace, or run: outlink migrate", a.namespace)
+	case err != nil && !errors.Is(err, context.Canceled):
+		return nil, domain.Errorf(domain.Unavailable, "the log of namespace %q does not answer: %v; try again", a.namespace, err)
+	}
+	return stream, err
+}
+
 // guard is nil without a key encryption key.
 func (a *app) guard(ctx context.Context, js jetstream.JetStream) (*eventlog.Guard, error) {
-	if a.kek == "" {
-		return nil, nil
+	stream, err := a.stream(ctx, js)
+	if err != nil || a.kek == "" {
+		return nil, err
 	}
 	keys, err := a.eventKeys(ctx, js)
 	if err != nil {
 		return nil, err
-	}
-	name := bus.Namespace(a.namespace).Events()
-	stream, err := js.Stream(ctx, name)
-	if err != nil {
-		return nil, fmt.Errorf("look up stream %s: %w; run: outlink migrate", name, err)
 	}
 	_, err = keys.Keys(ctx)
 	return &eventlog.Guard{Stream: stream, Keys: keys.Keys, Log: a.quiet()}, err

@@ -134,6 +134,13 @@ func (a *app) eventStep() *cobra.Command {
 				} else {
 					err = usage("--grant takes a grant's id; list them: outlink grant ls LINK")
 				}
+				switch {
+				case err != nil || len(steps) > 0:
+				case grantID == "":
+					err = domain.Errorf(domain.NotFound, "link %s does not exist; list them: outlink link ls", key.Link)
+				default:
+					err = domain.Errorf(domain.NotFound, "link %s has no grant %s; list them: outlink grant ls %s", key.Link, key.Grant, args[0])
+				}
 				for _, s := range steps {
 					if err := a.encode(a.out, s); err != nil {
 						return err

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 )
 
@@ -63,6 +64,10 @@ func TestHistory(t *testing.T) {
 	var grants []grantLine
 	d.get(&grants, "grant", "ls", "demo")
 	do(0, "token_issued", "events", "step", "demo", "--grant", grants[0].Grant)
+	do(3, "has no grant", "events", "step", "demo", "--grant", uuid.NewString())
+	do(3, "does not exist", "events", "step", uuid.NewString())
+	do(3, "outlink migrate", "events", "ls", "--namespace", "nowhere")
+	do(3, "outlink migrate", "reader", "ls", "--namespace", "nowhere")
 	if out := do(0, "refresh_started", "events", "ls", "--type", "grant.refresh", "--by", "node:*"); strings.Contains(out, "token_issued") {
 		t.Errorf("a filter by type lets others through:\n%s", out)
 	}

@@ -37,15 +37,14 @@ func (a *app) print(v any, header []string, rows [][]string) error {
 	}
 	text.DisableColors() // the library does not look at the terminal by itself
 	t := table.NewWriter()
-	t.SetOutputMirror(a.out)
 	t.SetStyle(table.StyleLight)
 	t.Style().Options = table.OptionsNoBordersAndSeparators
 	t.AppendHeader(cells(header))
 	for _, row := range rows {
 		t.AppendRow(cells(row))
 	}
-	t.Render()
-	return nil
+	_, err := fmt.Fprintln(a.out, t.Render())
+	return err
 }
 
 // note tells when an answer is older than it should be.

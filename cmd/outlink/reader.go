@@ -30,7 +30,7 @@ func (a *app) readers(cmd *cobra.Command, f func(ctx context.Context, r microapi
 		}
 		kv, err := js.KeyValue(ctx, bus.Namespace(a.namespace).Readers())
 		if err != nil {
-			return fmt.Errorf("look up the readers: %w", err)
+			return fmt.Errorf("look up the readers: %w; run: outlink migrate", err)
 		}
 		return f(ctx, microapi.Registrations{KV: kv})
 	})

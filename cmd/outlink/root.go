@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os/signal"
+	"os/user"
 	"strconv"
 	"strings"
 	"syscall"
@@ -52,6 +53,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, in io.R
 	root.SetOut(out)
 	root.SetErr(errOut)
 	root.InitDefaultCompletionCmd() // it keeps where it prints to
+	strictHelp(root)
 	strict(root)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -141,6 +143,23 @@ func strict(c *cobra.Command) {
 	}
 }
 
+// strictHelp is strict for help, which would answer with the help of what it found on
+// the way.
+func strictHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	if err != nil {
+		return
+	}
+	help.Args = func(_ *cobra.Command, args []string) error {
+		found, rest, err := root.Find(args)
+		if err == nil && len(rest) > 0 {
+			err = needsSubcommand(found, rest)
+		}
+		return err
+	}
+}
+
 func needsSubcommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		_, _ = io.WriteString(c.ErrOrStderr(), c.UsageString()+"\n")
@@ -169,12 +188,25 @@ func (a *app) environment(cmd *cobra.Command) error {
 	if a.output != "table" && a.output != "json" && a.output != "jsonl" {
 		errs = append(errs, usage(fmt.Sprintf("--output %q: use table, json or jsonl", a.output)))
 	}
+	if a.timeout <= 0 {
+		errs = append(errs, usage(fmt.Sprintf("--timeout %s: give a time to wait, such as 30s", a.timeout)))
+	}
 	if a.actor == "" {
-		if a.actor = a.getenv("USER"); a.actor != "" {
-			a.actor = "user:" + a.actor
-		}
+		a.actor = a.user()
 	}
 	return errors.Join(errs...)
+}
+
+// user is who runs the program, if that is known.
+func (a *app) user() string {
+	name := a.getenv("USER")
+	if me, err := user.Current(); name == "" && err == nil {
+		name = me.Username
+	}
+	if name == "" {
+		return ""
+	}
+	return "user:" + name
 }
 
 func usage(message string) error { return fmt.Errorf("%s: %w", message, errUsage) }

@@ -47,15 +47,16 @@ const pemBegins = "-----BEGIN "
 // cannot be interrupted; the waiting for it can.
 func (a *app) readSecret(ctx context.Context) ([]byte, error) {
 	read := func() ([]byte, error) { return io.ReadAll(io.LimitReader(a.in, 64<<10)) }
-	if f, ok := a.in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		shown, err := term.GetState(int(f.Fd()))
+	if isTerminal(a.in) {
+		terminal := int(a.in.(*os.File).Fd())
+		shown, err := term.GetState(terminal)
 		if err != nil {
 			return nil, err
 		}
-		defer func() { _ = term.Restore(int(f.Fd()), shown) }()
+		defer func() { _ = term.Restore(terminal, shown) }()
 		fmt.Fprint(a.err, "The secret, which is not shown (Enter ends it; a key in PEM, Ctrl-D): ")
 		defer fmt.Fprintln(a.err)
-		read = func() ([]byte, error) { return typed(int(f.Fd())) }
+		read = func() ([]byte, error) { return typed(terminal) }
 	}
 	var b []byte
 	var err error

@@ -2,12 +2,17 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 // cli runs the program in this process.
@@ -40,6 +45,11 @@ func TestUsage(t *testing.T) {
 		"link ls --limit -1":                    "from 1 on",
 		"link show demo --version 0":            "from 1 on",
 		"link diff demo --from 0":               "from 1 on",
+		"link ls --timeout 0s":                  "--timeout",
+		"link ls --timeout -1s":                 "--timeout",
+		"dead drop":                             "takes sequences of outlink dead ls",
+		"help nonsense":                         `unknown command "nonsense" for outlink`,
+		"help link nonsense":                    `unknown command "nonsense" for outlink link`,
 		"serve --roles nonsense":                `role "nonsense"`,
 		"serve --public-url http://example.com": "plain http",
 		"serve --public-url https://a:s3cret@example.com": "leave out the user",
@@ -94,6 +104,35 @@ func TestDevRefusals(t *testing.T) {
 		}
 		if _, err := os.Stat(ready); err == nil && tt.flags[0] != "--ready-file" {
 			t.Errorf("dev %v left an old ready file", tt.flags)
+		}
+	}
+}
+
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// What could not be written is an error, of a table too.
+func TestPrintFails(t *testing.T) {
+	for _, output := range []string{"table", "json", "jsonl"} {
+		a := &app{out: full{}, output: output}
+		if err := a.print([]string{"x"}, []string{"name"}, [][]string{{"x"}}); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("%s: %v", output, err)
+		}
+	}
+}
+
+// Who runs a command is in the log also where the environment does not say it.
+func TestActor(t *testing.T) {
+	me, err := user.Current()
+	if err != nil {
+		t.Skip(err)
+	}
+	for name, want := range map[string]string{"": "user:" + me.Username, "alice": "user:alice"} {
+		a := &app{getenv: func(string) string { return name }, output: "table", timeout: time.Second}
+		if err := a.environment(&cobra.Command{}); err != nil || a.actor != want {
+			t.Errorf("USER=%q: actor %q, want %q, %v", name, a.actor, want, err)
 		}
 	}
 }
