@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -352,4 +353,7 @@ func testLinkHealth(t *testing.T, open Open) {
 	}
 	_, _, err := s.Links(t.Context(), projections.LinkFilter{Health: "odd"})
 	wantCode(t, domain.InvalidArgument, "a health that there is not", err)
+	if err == nil || !strings.Contains(err.Error(), `health "odd"`) {
+		t.Errorf("a health that there is not is said to be %v", err)
+	}
 }

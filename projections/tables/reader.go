@@ -166,7 +166,7 @@ func (r *Reader) Grant(ctx context.Context, id uuid.UUID) (projections.GrantRow,
 func (r *Reader) Links(ctx context.Context, f projections.LinkFilter) ([]projections.LinkRow, string, error) {
 	limit, errLimit := pageSize(f.Limit, maxPage)
 	after, errCursor := parseCursor(f.After)
-	if err := errors.Join(errLimit, errCursor, known(f.Status, linkStatuses), known(f.Health, healths)); err != nil {
+	if err := errors.Join(errLimit, errCursor, known("status", f.Status, linkStatuses), known("health", f.Health, healths)); err != nil {
 		return nil, "", err
 	}
 	q := linksQuestion(f, after, limit+1)
@@ -239,7 +239,7 @@ func (r *Reader) counts(ctx context.Context, sql string) ([]projections.LinkCoun
 func (r *Reader) Grants(ctx context.Context, f projections.GrantFilter) ([]projections.GrantRow, string, error) {
 	limit, errLimit := pageSize(f.Limit, maxPage)
 	after, errCursor := parseCursor(f.After)
-	if err := errors.Join(errLimit, errCursor, known(f.Status, grantStatuses), linkGiven(f.Link)); err != nil {
+	if err := errors.Join(errLimit, errCursor, known("status", f.Status, grantStatuses), linkGiven(f.Link)); err != nil {
 		return nil, "", err
 	}
 	q := grantsQuestion(f, after, limit+1, time.Now())
@@ -293,11 +293,11 @@ func (r *Reader) Due(ctx context.Context, f projections.DueFilter) ([]projection
 	return rows, next, nil
 }
 
-func known[Status ~string](s Status, all []Status) error {
-	if s == "" || slices.Contains(all, s) {
+func known[Value ~string](what string, v Value, all []Value) error {
+	if v == "" || slices.Contains(all, v) {
 		return nil
 	}
-	return domain.Errorf(domain.InvalidArgument, "status %q is none of %v", s, all)
+	return domain.Errorf(domain.InvalidArgument, "%s %q is none of %v", what, v, all)
 }
 
 func linkGiven(id uuid.UUID) error {
