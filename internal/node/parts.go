@@ -119,6 +119,7 @@ func (n *Node) runHTTP(ctx context.Context) error {
 	server := &http.Server{
 		Handler: n.handler(flow), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
 	}
+	server.RegisterOnShutdown(n.advanced.end)
 	stopped := make(chan error, 1)
 	go func() { stopped <- server.Serve(n.listener) }()
 	select {
@@ -128,7 +129,7 @@ func (n *Node) runHTTP(ctx context.Context) error {
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := server.Shutdown(grace); err != nil { // a live page holds its stream open
+	if err := server.Shutdown(grace); err != nil { // somebody does not read what was asked for
 		return server.Close()
 	}
 	return nil

@@ -78,9 +78,13 @@ type signal struct {
 	mu   sync.Mutex
 	c    chan struct{}
 	last uint64
+	over chan struct{} // closed: nobody is to wait any more
 }
 
-func newSignal() *signal { return &signal{c: make(chan struct{})} }
+func newSignal() *signal { return &signal{c: make(chan struct{}), over: make(chan struct{})} }
+
+// end ends what delivers changes: a live page would hold its stream open for ever.
+func (s *signal) end() { close(s.over) }
 
 // next is closed when the signal fires the next time.
 func (s *signal) next() <-chan struct{} {
@@ -98,7 +102,7 @@ func (s *signal) fire(sequence uint64) {
 }
 
 // changes delivers the sequence each time the read model advanced, until the
-// context ends. A slow receiver gets the newest one only.
+// context or the signal ends. A slow receiver gets the newest one only.
 func (s *signal) changes(ctx context.Context) <-chan uint64 {
 	out := make(chan uint64)
 	go func() {
@@ -107,6 +111,8 @@ func (s *signal) changes(ctx context.Context) <-chan uint64 {
 			c := s.next()
 			select {
 			case <-c:
+			case <-s.over:
+				return
 			case <-ctx.Done():
 				return
 			}
@@ -115,6 +121,8 @@ func (s *signal) changes(ctx context.Context) <-chan uint64 {
 			s.mu.Unlock()
 			select {
 			case out <- last:
+			case <-s.over:
+				return
 			case <-ctx.Done():
 				return
 			}
