@@ -22,6 +22,14 @@ var links = map[link.Reason]Advice{
 	link.ConfigError:         {"The provider refuses the request as it is configured.", "Compare endpoints, client authentication and redirect URL with the provider's console."},
 }
 
+// codes say more than the reason that they stand for.
+var codes = map[string]Advice{
+	"unauthorized_client":    {"The provider does not let this client have tokens in this way.", wayFix},
+	"unsupported_grant_type": {"The provider gives no tokens in this way.", wayFix},
+}
+
+const wayFix = "Allow the grant type for the client in the provider's console, or change the link's grant types."
+
 // OfLink is about a link's own state, without its grants.
 func OfLink(s link.State) Advice {
 	switch s.Status() {
@@ -30,6 +38,9 @@ func OfLink(s link.State) Advice {
 	case link.StatusDisabled:
 		return Advice{"An operator took the link out of service: no token is served or renewed.", "Enable it to go on."}
 	case link.StatusDegraded:
+		if a, ok := codes[s.TroubleCode]; ok {
+			return a
+		}
 		if a, ok := links[s.Trouble]; ok {
 			return a
 		}

@@ -1,6 +1,7 @@
 package advice_test
 
 import (
+	"strings"
 	"testing"
 
 	"outlink/domain/advice"
@@ -15,6 +16,12 @@ func TestEveryReasonHasWords(t *testing.T) {
 		a := advice.OfLink(link.Fold([]link.Event{link.Created{}, link.Degraded{Reason: r}}))
 		if a.Fix == "" || a == advice.OfLink(link.Fold([]link.Event{link.Created{}, link.Degraded{Reason: "unheard of"}})) {
 			t.Errorf("%s: %+v", r, a)
+		}
+	}
+	for _, code := range []string{"unsupported_grant_type", "unauthorized_client"} {
+		a := advice.OfLink(link.Fold([]link.Event{link.Created{}, link.Degraded{Reason: link.ClientRejected, ProviderCode: code}}))
+		if a.Fix == "" || strings.Contains(a.Why+a.Fix, "secret") {
+			t.Errorf("%s: %+v", code, a)
 		}
 	}
 	for _, r := range []grant.Reason{

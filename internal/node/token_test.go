@@ -1,6 +1,9 @@
 package node_test
 
 import (
+	"errors"
+	"io"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -9,6 +12,8 @@ import (
 
 	"outlink/commands"
 	"outlink/commands/client"
+	"outlink/domain"
+	"outlink/domain/grant"
 	"outlink/internal/node"
 	"outlink/internal/testenv"
 )
@@ -63,4 +68,32 @@ func TestTokenOnDemand(t *testing.T) {
 	i.eventually("renewed after the report", issued(3))
 	time.Sleep(100 * time.Millisecond) // a second refresh would come now
 	all(get, 3)
+}
+
+// Whoever asks for a token of a link in trouble is told of the trouble, at once, and
+// not to try again: that is for who corrects the link. A token that is good is served.
+func TestTokenOfALinkInTrouble(t *testing.T) {
+	i, o := start(t), newOP(t, 3600)
+	id := i.createLink(o, "crm")
+	refuse := func(w http.ResponseWriter, _ string) {
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = io.WriteString(w, `{"error":"invalid_client"}`)
+	}
+	o.odd = append(o.odd, refuse)
+	i.do("RecordTokenIssued", map[string]any{"command_id": uuid.New(), "link_id": id, "subject": "good", "refresh_token": "rt", "access_token": "at", "expires_at": time.Now().Add(time.Minute)})
+	i.do("RecordTokenIssued", map[string]any{"command_id": uuid.New(), "link_id": id, "subject": "none", "refresh_token": "rt"})
+	i.eventually("it waits for its link", func(r domain.Record) bool {
+		e, err := grant.Kinds.Decode(r.Type, r.Data)
+		d, is := e.(grant.RefreshDeferred)
+		return err == nil && is && d.Reason == grant.LinkTrouble
+	})
+	began := time.Now()
+	_, err := i.c.Token(i.ctx(), id, "none", 0)
+	var told *domain.Error
+	if !errors.As(err, &told) || told.Code != domain.LinkDegraded || told.Details["reason"] != "client_rejected" || time.Since(began) > 5*time.Second {
+		t.Errorf("after %s: %v", time.Since(began), err)
+	}
+	if token, err := i.c.Token(i.ctx(), id, "good", 0); err != nil || token.AccessToken != "at" {
+		t.Errorf("a good token: %q, %v", token.AccessToken, err)
+	}
 }

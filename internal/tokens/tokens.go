@@ -13,6 +13,7 @@ import (
 
 	"outlink/commands"
 	"outlink/domain"
+	"outlink/domain/advice"
 	"outlink/domain/answer"
 	"outlink/domain/grant"
 	"outlink/internal/dpop"
@@ -127,6 +128,10 @@ func (s *Server) find(ctx context.Context, r Request, key domain.Key) (Token, er
 			r.Link, cmp.Or(r.Subject, grant.DefaultSubject), r.Link, cmp.Or(r.Subject, grant.DefaultSubject))
 	case fresh(g.state.Credential, s.Commands.Now(), r.wish()):
 		return s.serve(ctx, key, g)
+	case g.state.WaitsForLink(): // and not for who asks
+		if t, err := s.serve(ctx, key, g); err == nil || domain.CodeOf(err) == domain.LinkDegraded {
+			return t, err
+		}
 	}
 	return once(ctx, s, fmt.Sprint("renew ", key, g.state.Generation), func(ctx context.Context) (Token, error) {
 		return s.renewed(ctx, r, key, g.state)
@@ -205,7 +210,7 @@ func (s *Server) serve(ctx context.Context, key domain.Key, g held) (Token, erro
 	now := s.Commands.Now()
 	issued, err := g.state.Servable(key.Grant, now)
 	if err != nil {
-		return Token{}, err
+		return Token{}, s.why(ctx, key, g.state, err)
 	}
 	if g.credential.Issued.Generation != issued.Generation || g.credential.AccessToken.IsZero() {
 		return Token{}, domain.Errorf(domain.Unavailable, "the token of grant %s is being replaced; try again", key.Grant)
@@ -223,6 +228,20 @@ func (s *Server) serve(ctx context.Context, key domain.Key, g held) (Token, erro
 	}
 	s.Cache.Keep(key, t, issued, g.end, now)
 	return t, nil
+}
+
+// why is an error about a token that is not there. One that waits for its link does
+// not come by asking again.
+func (s *Server) why(ctx context.Context, key domain.Key, g grant.State, err error) error {
+	if domain.CodeOf(err) != domain.Unavailable || !g.WaitsForLink() {
+		return err
+	}
+	l, loadErr := s.Commands.Links.Load(ctx, domain.Key{Link: key.Link})
+	if loadErr != nil || l.State.Trouble == "" {
+		return err
+	}
+	return domain.Errorf(domain.LinkDegraded, "link %s is in trouble (%s), and no new token comes before that is over: %s see: outlink link show %s",
+		key.Link, l.State.Trouble, advice.OfLink(l.State).Why, key.Link).With("reason", string(l.State.Trouble))
 }
 
 // renewed asks for a refresh, once for all callers, and waits for its outcome.
