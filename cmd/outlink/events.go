@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -65,7 +66,11 @@ func (a *app) feed(cmd *cobra.Command, name string, f func(ctx context.Context, 
 	if err != nil {
 		return err
 	}
-	return f(cmd.Context(), eventlog.Feed{JS: js, Namespace: ns, Guard: guard}, subjects)
+	err = f(cmd.Context(), eventlog.Feed{JS: js, Namespace: ns, Guard: guard}, subjects)
+	if _, unreadable := errors.AsType[*domain.UnreadableError](err); unreadable && guard == nil {
+		err = fmt.Errorf("%w; if no node wrote it, give --kek-file, or OUTLINK_KEK_FILE, to leave it out", err)
+	}
+	return err
 }
 
 // eventFilter chooses events by what the log does not index.

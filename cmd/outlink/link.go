@@ -164,6 +164,7 @@ func (a *app) linkList() *cobra.Command {
 	f.IntVar(&q.Generation, "generation", 0, "of another generation of the read model, such as a past state; see: outlink projection ls")
 	f.StringVar(&q.After, "after", "", "the next page after this cursor")
 	f.Var(fromOne(&q.Limit, 50), "limit", "rows, at most 500")
+	a.guarded(c) // for --at
 	return c
 }
 

@@ -72,6 +72,27 @@ func TestSubscribe(t *testing.T) {
 	}
 }
 
+// What somebody puts into the log that is not even like an event holds up nobody.
+func TestSubscribePassesJunk(t *testing.T) {
+	o := outlinktest.Start(t)
+	c, id := o.Client(), o.Link(t, "one")
+	before := collect(t, c, 0, client.Filter{Link: id}, 1)[0]
+	junk := nats.NewMsg(bus.DefaultNamespace.LinkEvents(id))
+	junk.Header["ce-type"], junk.Data = []string{before.Type}, []byte("{}")
+	if err := c.NC.PublishMsg(junk); err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.DisableLink(limited(t), commands.DisableLink{Link: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range collect(t, c, 0, client.Filter{Link: id, Types: []string{"outlink.link.disabled.v1"}}, 1) {
+		if r.Sequence != out.Sequence {
+			t.Errorf("event %d, want %d", r.Sequence, out.Sequence)
+		}
+	}
+}
+
 // proxy is a way to NATS that can be cut.
 type proxy struct {
 	net.Listener
