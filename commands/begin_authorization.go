@@ -57,7 +57,7 @@ func (s *Service) BeginAuthorization(ctx context.Context, c BeginAuthorization) 
 		way, life = link.DeviceCode, deviceLife
 	}
 	if !l.State.Uses(way) {
-		return Outcome{}, domain.Errorf(domain.FailedPrecondition, "link %s does not use the grant type %q; its tokens are had by %q", c.Link, way, l.State.GrantTypes)
+		return Outcome{}, domain.Errorf(domain.FailedPrecondition, "link %s does not use the grant type %q; its tokens are had by %q", c.Link, way, l.State.Ways())
 	}
 	if err := s.reachable(c.Link, l.State); err != nil && !c.Device {
 		return Outcome{}, err

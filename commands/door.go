@@ -114,7 +114,7 @@ func (s *Service) Run(ctx context.Context, name string, d Door, body []byte) (Ou
 	if a, err := known(); err != nil {
 		return Outcome{}, err
 	} else if a != nil {
-		return s.again(ctx, name, id, *a)
+		return s.again(ctx, name, id, body, *a)
 	}
 	if h == nil || id == uuid.Nil {
 		return out, err

@@ -115,6 +115,11 @@ func (c Config) Uses(t GrantType) bool {
 	return slices.Contains(c.GrantTypes, t)
 }
 
+// Ways are the grant types by which the link gets tokens, named or not.
+func (c Config) Ways() []GrantType {
+	return slices.DeleteFunc(GrantTypes(), func(t GrantType) bool { return !c.Uses(t) })
+}
+
 // Requests are the ways by which the client itself requests the link's tokens.
 func (c Config) Requests() []GrantType {
 	return slices.DeleteFunc(Requested(), func(t GrantType) bool { return !c.Uses(t) })

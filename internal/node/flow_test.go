@@ -438,6 +438,10 @@ func TestRepeatedCommand(t *testing.T) {
 	if err != nil || at.State.Status() != link.StatusActive {
 		t.Errorf("the repeat had an effect: the link is %s, %v", at.State.Status(), err)
 	}
+	disable.Link = i.createLink(o, "another")
+	if err := i.c.Do(i.ctx(), "DisableLink", disable, &again); domain.CodeOf(err) != domain.InvalidArgument {
+		t.Errorf("the id of another link's command: %v", err)
+	}
 }
 
 // A submitted command is handled once; one that is refused is set aside with its

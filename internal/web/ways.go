@@ -55,10 +55,8 @@ func shortWay(t link.GrantType) string {
 // ways are how a link's tokens are had.
 func ways(c link.Config) string {
 	var all []string
-	for _, t := range link.GrantTypes() {
-		if c.Uses(t) {
-			all = append(all, shortWay(t))
-		}
+	for _, t := range c.Ways() {
+		all = append(all, shortWay(t))
 	}
 	return strings.Join(all, "; ")
 }
