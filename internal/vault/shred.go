@@ -14,26 +14,32 @@ import (
 // Shred destroys the data key of a link or grant, and what it sealed. It is
 // safe to repeat.
 func (v *Vault) Shred(ctx context.Context, key domain.Key) error {
-	shred, err := v.Doomed(ctx, key)
-	if err != nil {
-		return err
+	for {
+		shred, err := v.Doomed(ctx, key)
+		if err != nil {
+			return err
+		}
+		if gone, err := shred(ctx); gone || err != nil {
+			return err
+		}
 	}
-	return shred(ctx)
 }
 
-// Doomed returns a function that shreds what there is of a link or grant now. What is
-// made later stays: of two who erase a grant one may be late, and a person has
-// authorized it anew.
-func (v *Vault) Doomed(ctx context.Context, key domain.Key) (shred func(context.Context) error, err error) {
+// Doomed returns a function that shreds what there is of a link or grant now, and
+// reports whether the key is gone. What is made later stays: of two who erase a grant
+// one may be late, and a person has authorized it anew. Look again then.
+func (v *Vault) Doomed(ctx context.Context, key domain.Key) (shred func(context.Context) (gone bool, err error), err error) {
 	names := []string{keyEntry(key)}
 	if key.Grant == uuid.Nil {
 		if names, err = v.secretEntries(ctx, key.Link); err != nil {
 			return nil, err
 		}
 	}
-	there, err := revision(ctx, v.keys, keyEntry(key))
-	if err != nil {
-		return nil, unavailable("look up the key of "+key.String(), err)
+	there := uint64(0) // a link is never begun anew: its key goes, whatever was added to it
+	if key.Grant != uuid.Nil {
+		if there, err = revision(ctx, v.keys, keyEntry(key)); err != nil {
+			return nil, unavailable("look up the key of "+key.String(), err)
+		}
 	}
 	boxes := map[string]uint64{}
 	for _, name := range names {
@@ -41,22 +47,22 @@ func (v *Vault) Doomed(ctx context.Context, key domain.Key) (shred func(context.
 			return nil, unavailable("look up the secrets of "+key.String(), err)
 		}
 	}
-	return func(ctx context.Context) error {
+	return func(ctx context.Context) (gone bool, err error) {
 		v.Forget(key)
-		if there > 0 || key.Grant == uuid.Nil { // a link that is gone never gets a key again, if it had one or not
-			if err := purge(ctx, v.keys, keyEntry(key), there); err != nil {
-				return unavailable("shred the key of "+key.String(), err)
+		if gone = there == 0 && key.Grant != uuid.Nil; !gone {
+			if gone, err = purge(ctx, v.keys, keyEntry(key), there); err != nil {
+				return false, unavailable("shred the key of "+key.String(), err)
 			}
 		}
 		for name, there := range boxes {
 			if there == 0 {
 				continue
 			}
-			if err := purge(ctx, v.boxes, name, there); err != nil {
-				return unavailable("remove the secrets of "+key.String(), err)
+			if _, err := purge(ctx, v.boxes, name, there); err != nil {
+				return false, unavailable("remove the secrets of "+key.String(), err)
 			}
 		}
-		return nil
+		return gone, nil
 	}, nil
 }
 
@@ -72,16 +78,17 @@ func revision(ctx context.Context, kv jetstream.KeyValue, name string) (uint64, 
 	return entry.Revision(), nil
 }
 
-// purge removes an entry if it is still of a revision; 0: whatever is there.
-func purge(ctx context.Context, kv jetstream.KeyValue, name string, revision uint64) error {
+// purge removes an entry if it is still of a revision, and reports whether it was; 0
+// is any.
+func purge(ctx context.Context, kv jetstream.KeyValue, name string, revision uint64) (bool, error) {
 	for {
 		err := kv.Purge(ctx, name, jetstream.LastRevision(revision))
 		switch {
 		case bus.Settle(ctx, err): // somebody writes there
-		case bus.IsStale(err): // somebody did it, or made another one
-			return nil
+		case bus.IsStale(err): // somebody did it, or wrote another one
+			return false, nil
 		default:
-			return err
+			return err == nil, err
 		}
 	}
 }

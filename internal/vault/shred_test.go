@@ -45,8 +45,8 @@ func TestDoomed(t *testing.T) {
 		t.Errorf("shredded, and there is a credential: %v", err)
 	}
 	w.store(key, credential(2), 0)
-	if err := late(t.Context()); err != nil {
-		t.Fatal(err)
+	if gone, err := late(t.Context()); gone || err != nil {
+		t.Fatal(gone, err)
 	}
 	if c, _, err := w.again().Credential(t.Context(), key); err != nil || c.Issued.Generation != 2 {
 		t.Errorf("what was authorized anew is at generation %d, %v", c.Issued.Generation, err)

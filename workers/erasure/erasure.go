@@ -25,11 +25,11 @@ type Revoker interface {
 	Revoke(ctx context.Context, r provider.Registration, token domain.Secret, hint string) error
 }
 
-// Shredder destroys data keys. What [Doomed] returns destroys what there was when
-// it was called, and nothing newer.
+// Shredder destroys data keys. What Doomed returns destroys what there was when it
+// was called, and nothing newer, and reports whether the key is gone.
 type Shredder interface {
 	Shred(ctx context.Context, key domain.Key) error
-	Doomed(ctx context.Context, key domain.Key) (shred func(context.Context) error, err error)
+	Doomed(ctx context.Context, key domain.Key) (shred func(context.Context) (bool, error), err error)
 }
 
 // Worker erases. All fields are required.
@@ -106,7 +106,7 @@ func (w *Worker) endGrant(ctx context.Context, key domain.Key, since time.Time) 
 
 // patience is how long an erasure waits for the vault, the key service or the log, to
 // have the provider revoke the token. After that the key goes all the same.
-const patience = time.Hour
+const patience = 10 * time.Minute
 
 func (w *Worker) eraseGrant(ctx context.Context, key domain.Key, since time.Time) error {
 	shred, err := w.Vault.Doomed(ctx, key) // before the look: what is authorized after it stays
@@ -128,7 +128,11 @@ func (w *Worker) eraseGrant(ctx context.Context, key domain.Key, since time.Time
 		e.RevokedAtProvider, e.Problem = false, domain.Public(err).Message
 		w.Log.Warn("the provider did not revoke a token", "grant", key.Grant, "error", err)
 	}
-	if err := shred(ctx); err != nil {
+	gone, err := shred(ctx)
+	if err == nil && !gone { // another node shredded it, and maybe a person was quick: look again
+		err = domain.Errorf(domain.Unavailable, "its key has changed meanwhile; try again")
+	}
+	if err != nil {
 		return fmt.Errorf("shred grant %s: %w", key, err)
 	}
 	_, err = w.Commands.RecordErased(ctx, key, w.header(), e)
