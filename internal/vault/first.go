@@ -44,10 +44,7 @@ func (v *Vault) storeFirst(ctx context.Context, key domain.Key, s domain.Secret)
 	if err != nil {
 		return err
 	}
-	value := keyed{wrapped, v.seal(dek, key, field, 1, s)}.value()
-	for again := true; again; again = bus.Settle(ctx, err) {
-		_, err = v.keys.Update(ctx, keyEntry(key), value, 0) // where there never was one: a link that is gone gets none
-	}
+	err = v.placeKey(ctx, key, keyed{wrapped, v.seal(dek, key, field, 1, s)}.value())
 	switch {
 	case bus.IsStale(err):
 		return v.addFirst(ctx, key, s)

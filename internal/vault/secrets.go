@@ -51,7 +51,7 @@ func (v *Vault) StoreClientSecret(ctx context.Context, link uuid.UUID, generatio
 // storeNext keeps a client secret unless another one is there for its generation:
 // the link's own, or that of a command that is at it.
 func (v *Vault) storeNext(ctx context.Context, key domain.Key, generation uint64, s domain.Secret) error {
-	dek, err := v.dataKey(ctx, key)
+	dek, err := v.linkKey(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -77,6 +77,34 @@ func (v *Vault) storeNext(ctx context.Context, key domain.Key, generation uint64
 		return unavailable("keep the client secret of "+key.String(), err)
 	}
 	return nil
+}
+
+// linkKey is the data key of a link, made where there never was one: a log may have
+// moved here without its secrets.
+func (v *Vault) linkKey(ctx context.Context, key domain.Key) ([]byte, error) {
+	dek, err := v.dataKey(ctx, key)
+	if !errors.Is(err, errNoKey) {
+		return dek, err
+	}
+	_, wrapped, err := v.newKey(key)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.placeKey(ctx, key, wrapped); err != nil && !bus.IsStale(err) {
+		return nil, unavailable("keep the key of "+key.String(), err)
+	}
+	return v.dataKey(ctx, key)
+}
+
+// placeKey places the entry of a link's key where there never was one: a link that is
+// gone gets none.
+func (v *Vault) placeKey(ctx context.Context, key domain.Key, value []byte) error {
+	for {
+		_, err := v.keys.Update(ctx, keyEntry(key), value, 0)
+		if !bus.Settle(ctx, err) {
+			return err
+		}
+	}
 }
 
 // busy refuses a client secret while another command keeps one.
@@ -110,7 +138,7 @@ func (v *Vault) ClientSecret(ctx context.Context, link uuid.UUID, generation uin
 	}
 	entry, err := v.boxes.Get(ctx, secretEntry(link, generation))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return domain.Secret{}, fmt.Errorf("the client secret of link %s, generation %d, is not in the vault", link, generation)
+		return domain.Secret{}, domain.Errorf(domain.FailedPrecondition, "the client secret of link %s, generation %d, is not in the vault; give it anew: outlink link replace-secret %s", link, generation, link)
 	}
 	if err != nil {
 		return domain.Secret{}, unavailable("look up the client secret of link "+link.String(), err)

@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -105,6 +106,20 @@ func TestStoredBesideShredding(t *testing.T) {
 		t.Fatalf("at revision %d there is a token: %t, %v", there, !c.RefreshToken.IsZero(), err)
 	}
 	w.store(key, credential(2), there)
+}
+
+// A log moved here without its secrets: its links take new ones.
+func TestSecretOfALinkWithoutKey(t *testing.T) {
+	w, link := open(t), uuid.New()
+	if _, err := w.ClientSecret(t.Context(), link, 6); domain.CodeOf(err) != domain.FailedPrecondition || !strings.Contains(err.Error(), "replace-secret") {
+		t.Errorf("a secret that is not there: %v", err)
+	}
+	if err := w.StoreClientSecret(t.Context(), link, 7, domain.NewSecret("new")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := w.again().ClientSecret(t.Context(), link, 7); err != nil || got.Reveal() != "new" {
+		t.Errorf("%q, %v", got.Reveal(), err)
+	}
 }
 
 // A client secret that another command has just kept for the next generation is not
