@@ -50,6 +50,9 @@ func (w *Worker) refresh(ctx context.Context, key domain.Key, s grant.State, c c
 	if err != nil {
 		return err
 	}
+	if s.GrantType == "" && (c.Issued.Generation != s.Generation || c.RefreshToken.IsZero()) { // what came of nothing would be taken for the grant's end
+		return domain.Errorf(domain.FailedPrecondition, "the vault has not the refresh token of grant %s, generation %d; restore the vault, import the token, or authorize the link again", key.Grant, s.Generation)
+	}
 	if s.GrantType != "" { // whatever the vault holds, nothing of it is sent
 		r, c = r.Requesting(s.GrantType, s.Subject), commands.Credential{Issued: grant.TokenIssued{Generation: s.Generation}}
 	}

@@ -208,3 +208,19 @@ func TestUncertainWaitsForItsLink(t *testing.T) {
 		})
 	}
 }
+
+// A refresh token that is not in the vault, as after a log moved without its secrets, is
+// sent: nothing that came of it would be a word about the grant.
+func TestNothingIsNotSent(t *testing.T) {
+	onStrictServer(t, 1, func(s scene) {
+		s.mu.Lock()
+		delete(s.vault, s.key)
+		s.revision[s.key] = 0
+		s.mu.Unlock()
+		err := s.nodes[0].running().worker.Handle(t.Context(), s.key)
+		if n := count[grant.RefreshStarted](s); n != 0 || domain.CodeOf(err) != domain.FailedPrecondition {
+			t.Errorf("%d attempts, %v; the grant is %s (%s)", n, err, s.state().Status(), s.state().Deferred)
+		}
+		s.requests(0)
+	})
+}
