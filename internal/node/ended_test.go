@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/cookiejar"
 	"slices"
 	"testing"
 	"time"
@@ -104,9 +105,31 @@ func (i *installation) revokeAndErase(key domain.Key) {
 	i.eventually("erased", func(r domain.Record) bool { return r.Type == erased && r.Grant == key.Grant })
 }
 
-func (o *op) wasRevoked(token string) bool {
-	_, was := o.revoked.Load(token)
-	return was
+// slowly has the next token request wait for its answer. It delivers the refresh
+// token that is in it.
+func (o *op) slowly() (came chan string, answer chan struct{}) {
+	came, answer = make(chan string, 1), make(chan struct{})
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.odd = append(o.odd, func(w http.ResponseWriter, secret string) {
+		came <- secret
+		<-answer
+		_, _ = io.WriteString(w, `{"access_token":"of-the-revoked-consent","token_type":"bearer","expires_in":3600,"refresh_token":"`+secret+`"}`)
+	})
+	return came, answer
+}
+
+// revokes waits until a token was revoked.
+func (o *op) revokes(i *installation, token string) {
+	i.t.Helper()
+	for ctx := i.ctx(); ; time.Sleep(10 * time.Millisecond) { // the node does it
+		if _, was := o.revoked.Load(token); was {
+			return
+		}
+		if ctx.Err() != nil {
+			i.t.Fatal("the late token was not revoked")
+		}
+	}
 }
 
 // A grant is revoked while its refresh is on its way, and somebody begins to authorize
@@ -114,23 +137,46 @@ func (o *op) wasRevoked(token string) bool {
 func TestRevokedDuringRefresh(t *testing.T) {
 	i, o := start(t), newOP(t, 3600)
 	id := i.createLink(o, "crm")
-	came, answer := make(chan string, 1), make(chan struct{})
-	o.odd = append(o.odd, func(w http.ResponseWriter, secret string) {
-		came <- secret
-		<-answer
-		_, _ = io.WriteString(w, `{"access_token":"of-the-revoked-consent","token_type":"bearer","expires_in":3600,"refresh_token":"`+secret+`"}`)
-	})
+	came, answer := o.slowly()
 	out := i.do("RecordTokenIssued", map[string]any{"command_id": uuid.New(), "link_id": id, "refresh_token": "rt"})
 	key := domain.Key{Link: id, Grant: out.Grant}
 	late := <-came
 	i.revokeAndErase(key)
 	i.do("BeginAuthorization", commands.BeginAuthorization{Header: header(), Link: id})
 	close(answer)
-	for ctx := i.ctx(); !o.wasRevoked(late); time.Sleep(10 * time.Millisecond) { // the worker revokes what came too late
-		if ctx.Err() != nil {
-			t.Fatal("the late token was not revoked")
-		}
+	o.revokes(i, late)
+	if token, err := i.c.Token(i.ctx(), id, "", 0); domain.CodeOf(err) != domain.FailedPrecondition {
+		t.Errorf("served generation %d, %v", token.Generation, err)
 	}
+}
+
+// The same while a person's code is exchanged.
+func TestRevokedDuringExchange(t *testing.T) {
+	i, o := start(t), newOP(t, 3600)
+	id := i.createLink(o, "crm")
+	came, answer := o.slowly()
+	begun := i.do("BeginAuthorization", commands.BeginAuthorization{Header: header(), Link: id})
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(chan int, 1)
+	go func() {
+		status := 0
+		if res, err := (&http.Client{Jar: jar}).Get(begun.AuthorizationURL); err == nil {
+			status = res.StatusCode
+			_ = res.Body.Close()
+		}
+		seen <- status
+	}()
+	late := <-came
+	i.revokeAndErase(domain.Key{Link: id, Grant: begun.Grant})
+	i.do("BeginAuthorization", commands.BeginAuthorization{Header: header(), Link: id})
+	close(answer)
+	if status := <-seen; status != http.StatusPreconditionFailed {
+		t.Errorf("the person sees a page with status %d", status)
+	}
+	o.revokes(i, late)
 	if token, err := i.c.Token(i.ctx(), id, "", 0); domain.CodeOf(err) != domain.FailedPrecondition {
 		t.Errorf("served generation %d, %v", token.Generation, err)
 	}
