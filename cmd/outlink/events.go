@@ -111,7 +111,10 @@ func (f *eventFilter) takes(r domain.Record) bool {
 	case f.actor != "" && r.Actor != f.actor && (!open || !strings.HasPrefix(r.Actor, prefix)):
 		return false
 	}
-	return len(f.types) == 0 || slices.ContainsFunc(f.types, func(t string) bool { return strings.Contains(r.Type, t) })
+	const all = "outlink." // in which "link." is, too
+	return len(f.types) == 0 || slices.ContainsFunc(f.types, func(t string) bool {
+		return strings.Contains(strings.TrimPrefix(r.Type, all), strings.TrimPrefix(t, all))
+	})
 }
 
 func (a *app) eventList() *cobra.Command {
