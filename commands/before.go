@@ -44,8 +44,10 @@ func effect[S, E any](ctx context.Context, log Log[S, E], key domain.Key, at Loa
 	if h.CommandID != uuid.Nil && at.Causation == h.CommandID.String() {
 		return at, true, nil
 	}
-	return find(ctx, log, key, at, h.before, behind, func(r domain.Record) bool { return r.Causation == h.CommandID.String() })
+	return find(ctx, log, key, at, h.before, behind, h.caused)
 }
+
+func (h Header) caused(r domain.Record) bool { return r.Causation == h.CommandID.String() }
 
 // find is effect for what is told by more than its causation.
 func find[S, E any](ctx context.Context, log Log[S, E], key domain.Key, at Loaded[S], b before, behind uint64, is func(domain.Record) bool) (Loaded[S], bool, error) {
@@ -74,30 +76,24 @@ func decoded[E grant.Event](r domain.Record) (e E, is bool) {
 	return e, is
 }
 
-// didToLink finds what a command that comes again did to its link. What it would
-// be refused for by now is no longer asked then.
+// did loads an aggregate and finds what a command that comes again did to it. What
+// it would be refused for by now is no longer asked then.
+func did[S, E any](ctx context.Context, log Log[S, E], key domain.Key, b before, is func(domain.Record) bool) (at Loaded[S], found bool, err error) {
+	if !b.possible {
+		return at, false, nil
+	}
+	if at, err = log.Load(ctx, key); err != nil {
+		return at, false, err
+	}
+	return find(ctx, log, key, at, b, 0, is)
+}
+
 func (s *Service) didToLink(ctx context.Context, h Header, id uuid.UUID) (Outcome, bool, error) {
-	if !h.before.possible {
-		return Outcome{}, false, nil
-	}
-	key := domain.Key{Link: id}
-	at, err := s.Links.Load(ctx, key)
-	if err != nil {
-		return Outcome{}, false, err
-	}
-	at, found, err := effect(ctx, s.Links, key, at, h, 0)
+	at, found, err := did(ctx, s.Links, domain.Key{Link: id}, h.before, h.caused)
 	return ofLink(id, at, []string{}), found, err
 }
 
-// didToGrant is didToLink for a grant.
 func (s *Service) didToGrant(ctx context.Context, h Header, key domain.Key) (Outcome, bool, error) {
-	if !h.before.possible {
-		return Outcome{}, false, nil
-	}
-	at, err := s.Grants.Load(ctx, key)
-	if err != nil {
-		return Outcome{}, false, err
-	}
-	at, found, err := effect(ctx, s.Grants, key, at, h, 0)
+	at, found, err := did(ctx, s.Grants, key, h.before, h.caused)
 	return ofGrant(key, at, []string{}), found, err
 }

@@ -88,15 +88,8 @@ func (s *Service) BeginAuthorization(ctx context.Context, c BeginAuthorization) 
 // opened answers a command that comes again with the authorization that it began,
 // which need not be the open one.
 func (s *Service) opened(ctx context.Context, key domain.Key, command uuid.UUID, b before) (out Outcome, found bool, err error) {
-	if !b.possible {
-		return Outcome{}, false, nil
-	}
-	at, err := s.Grants.Load(ctx, key)
-	if err != nil {
-		return Outcome{}, false, err
-	}
 	var e grant.AuthorizationBegun
-	at, found, err = find(ctx, s.Grants, key, at, b, 0, func(r domain.Record) (is bool) {
+	at, found, err := did(ctx, s.Grants, key, b, func(r domain.Record) (is bool) {
 		if r.Causation == command.String() {
 			e, is = decoded[grant.AuthorizationBegun](r)
 		}
