@@ -128,7 +128,7 @@ func evolveGrant(s grant.State, r domain.Record) (grant.State, error) {
 	if err != nil {
 		return s, err
 	}
-	return grant.Evolve(s, e), follows(s.Version, r)
+	return grant.Evolve(s, e).Shown(), follows(s.Version, r)
 }
 
 // follows notices events that never arrived: an aggregate's versions have no

@@ -1,6 +1,7 @@
 package grant_test
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/google/uuid"
@@ -74,6 +75,10 @@ func TestLateTokens(t *testing.T) {
 		e, err := s.RecordToken(id, tt.token)
 		if (err != nil) != (tt.code != "") || err != nil && domain.CodeOf(err) != tt.code || (e != nil) != (err == nil) {
 			t.Errorf("%s: %T, %v; want %q", name, e, err, tt.code)
+		}
+		// A read model goes on with what it shows, and shows the same as one from the start.
+		if on, whole := grant.Evolve(s.Shown(), tt.token).Shown(), grant.Evolve(s, tt.token).Shown(); !reflect.DeepEqual(on, whole) {
+			t.Errorf("%s: shown as %+v, want %+v", name, on, whole)
 		}
 	}
 }

@@ -401,6 +401,13 @@ func (a *Authorization) consumed(id uuid.UUID) *Authorization {
 	return &c
 }
 
+// Shown is the state as a read model keeps it: without what decisions alone need, which
+// rows of an earlier version do not have.
+func (s State) Shown() State {
+	s.Consent, s.Awaited = 0, nil
+	return s
+}
+
 // Fold folds a history, oldest first.
 func Fold(history []Event) State {
 	var s State
