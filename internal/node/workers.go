@@ -203,7 +203,11 @@ func (n *Node) runRefresh(ctx context.Context) error {
 		Later: n.Schedules().Set, Node: n.Name, Boot: n.boot, Log: n.Log,
 	}
 	devices := &authorize.Devices{Commands: n.Commands, Endpoint: n.oauth, Later: n.Schedules().Set, Node: n.Name, Log: n.Log}
+	began := time.Now()
 	for err := w.Replay(ctx); err != nil; err = w.Replay(ctx) { // before any other work, for which the log has to be there too
+		if errors.Is(err, refresh.ErrKeyAway) && time.Since(began) > keyWithin {
+			break // its grant waits for it, and the others go on
+		}
 		n.Log.Warn("answers wait in the journal", "error", err)
 		select {
 		case <-ctx.Done():
@@ -235,6 +239,9 @@ func (n *Node) runRefresh(ctx context.Context) error {
 		SetAside: n.setExpiryAside,
 	}.Run(ctx)
 }
+
+// keyWithin is how long a node waits at its start for the keys of answers in its journal.
+const keyWithin = time.Minute
 
 // recover goes on where an earlier life of this node stopped: with what the
 // journal tells at once, and with the rest when the read model can tell.

@@ -1,6 +1,8 @@
 package refresh_test
 
 import (
+	"context"
+	"errors"
 	"maps"
 	"testing"
 	"testing/synctest"
@@ -13,6 +15,7 @@ import (
 	"outlink/domain/grant"
 	"outlink/domain/provider"
 	"outlink/internal/testenv/model"
+	"outlink/workers/refresh"
 )
 
 func header() commands.Header { return commands.Header{CommandID: uuid.New()} }
@@ -223,4 +226,31 @@ func TestNothingIsNotSent(t *testing.T) {
 		}
 		s.requests(0)
 	})
+}
+
+// locked is a vault that opens no answer.
+type locked struct {
+	refresh.Vault
+	why error
+}
+
+func (v locked) OpenAnswer(context.Context, domain.Key, uuid.UUID, []byte) ([]byte, error) {
+	return nil, v.why
+}
+
+// An answer that does not open stays in the journal. Its key may come back, which a start
+// waits for within reason; for one that was damaged nobody waits.
+func TestAnswerThatDoesNotOpen(t *testing.T) {
+	away := domain.Errorf(domain.Unavailable, "the key service is away")
+	for why, waits := range map[error]bool{away: true, errors.New("the box was changed or moved"): false} {
+		onStrictServer(t, 1, func(s scene) {
+			n := s.nodes[0]
+			w := n.running().worker
+			w.Vault = locked{w.Vault, why}
+			n.disk[uuid.New()] = []byte(`{"key":{"Link":"` + s.key.Link.String() + `","Grant":"` + s.key.Grant.String() + `"},"generation":9,"sealed":"eA=="}`)
+			if err := w.Replay(t.Context()); errors.Is(err, refresh.ErrKeyAway) != waits || (err != nil) != waits || len(n.disk) != 1 {
+				t.Errorf("%v: replay says %v, and %d answers are there", why, err, len(n.disk))
+			}
+		})
+	}
 }

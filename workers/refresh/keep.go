@@ -74,7 +74,7 @@ func (w *Worker) Replay(ctx context.Context) error {
 		}
 		err := w.replay(ctx, id, b)
 		switch {
-		case errors.Is(err, errKeyAway):
+		case errors.Is(err, ErrKeyAway):
 			closed = fmt.Errorf("replay the answer to attempt %s: %w", id, err)
 		case domain.CodeOf(err) == domain.Unavailable || ctx.Err() != nil:
 			return fmt.Errorf("replay the journal: %w", err)
@@ -85,8 +85,8 @@ func (w *Worker) Replay(ctx context.Context) error {
 	return closed
 }
 
-// errKeyAway is about one answer: the others need not wait for its key.
-var errKeyAway = errors.New("the answer cannot be opened now")
+// ErrKeyAway is about one answer: the others need not wait for its key.
+var ErrKeyAway = errors.New("the answer cannot be opened now")
 
 // replayOpen settles the kept answer of an open attempt, if there is one and
 // nobody here is at it.
@@ -127,8 +127,11 @@ func (w *Worker) replay(ctx context.Context, id uuid.UUID, b []byte) error {
 		w.Journal.Drop(id)
 		return nil
 	}
+	if domain.CodeOf(err) == domain.Unavailable {
+		return fmt.Errorf("%w: %w", ErrKeyAway, err)
+	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", errKeyAway, err)
+		return err
 	}
 	var raw answer.Raw
 	if err := json.Unmarshal(plain, &raw); err != nil {
