@@ -92,14 +92,15 @@ func BenchmarkReplay(b *testing.B) {
 }
 
 // BenchmarkLive is all projections at once, from an empty store to the head of the
-// log by the way that live events take. There are two limits: the same events, folded
-// and stored in the same batches from memory, without a log to read; and the
-// batches alone, folded before: what the statements take.
+// log by the way that live events take. There are three limits: the same events, folded
+// and stored in the same batches from memory, without a log to read; the
+// batches alone, folded before: what the statements take; and on PostgreSQL the strategy
+// of [staged], from memory.
 func BenchmarkLive(b *testing.B) {
 	h := newHistory(b, *someLinks, *someEvents)
 	for name, open := range stores() {
 		b.Run(name, func(b *testing.B) {
-			var took, unread, least time.Duration
+			var took, unread, least, merged time.Duration
 			var cpu work
 			for b.Loop() {
 				began, before := time.Now(), worked(b)
@@ -111,6 +112,12 @@ func BenchmarkLive(b *testing.B) {
 				s := &recording{store: open(b)} // once more, for what is kept would be in the garbage collector's way
 				live(b, h.feed, h.last, s)
 				least += storeAll(b, open(b), s.batches)
+				if name == postgres {
+					url := database.New(b)
+					s := opened(b, url)
+					merged += staged(b, h.read(b), url)
+					verify(b, h, s, projections.FirstGeneration, projections.FirstGeneration)
+				}
 			}
 			perSecond(b, "events/s", h.events*b.N, took)
 			perSecond(b, "memory-events/s", h.events*b.N, unread)
@@ -118,6 +125,10 @@ func BenchmarkLive(b *testing.B) {
 			cpu.report(b, h.events*b.N)
 			b.ReportMetric(unread.Seconds()/took.Seconds(), "of-memory")
 			b.ReportMetric(least.Seconds()/took.Seconds(), "of-folded")
+			if merged > 0 {
+				perSecond(b, "staged-events/s", h.events*b.N, merged)
+				b.ReportMetric(merged.Seconds()/took.Seconds(), "of-staged")
+			}
 		})
 	}
 }
@@ -164,9 +175,11 @@ type store interface {
 	Close() error
 }
 
+const postgres = "PostgreSQL"
+
 func stores() map[string]func(testing.TB) store {
 	return map[string]func(testing.TB) store{
-		"PostgreSQL": func(t testing.TB) store { return opened(t, database.New(t)) },
+		postgres: func(t testing.TB) store { return opened(t, database.New(t)) },
 		"SQLite": func(t testing.TB) store {
 			s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "read.db"))
 			return migrated(t, s, err)
@@ -272,7 +285,6 @@ func BenchmarkRebuild(b *testing.B) {
 	for b.Loop() {
 		url := database.New(b)
 		s := opened(b, url)
-		k := readmodel.Keeper{Feed: h.feed, Store: s, Log: slog.New(slog.DiscardHandler)}
 		live(b, h.feed, h.last, s)
 		runtime.GC()
 		peak := watchMemory()
@@ -282,11 +294,7 @@ func BenchmarkRebuild(b *testing.B) {
 		spent := worked(b).since(before)
 		cpu.client, cpu.server = cpu.client+spent.client, cpu.server+spent.server
 		began = time.Now()
-		for i, p := range projections.All() {
-			if differs, _, err := k.Verify(b.Context(), p, built[i].Generation, func(projections.Difference) {}); err != nil || differs > 0 {
-				b.Fatal(differs, err)
-			}
-		}
+		verify(b, h, s, built[0].Generation, built[1].Generation)
 		verified += time.Since(began)
 		most = max(most, peak())
 		raw += rawCopy(b, url)
@@ -319,6 +327,17 @@ func rebuild(b *testing.B, h history, s store) []projections.Generation {
 	}
 	all.Wait()
 	return built
+}
+
+// verify compares a generation of each projection with the log.
+func verify(b *testing.B, h history, s store, generations ...int) {
+	b.Helper()
+	k := readmodel.Keeper{Feed: h.feed, Store: s, Log: slog.New(slog.DiscardHandler)}
+	for i, p := range projections.All() {
+		if differs, _, err := k.Verify(b.Context(), p, generations[i], func(projections.Difference) {}); err != nil || differs > 0 {
+			b.Fatal(p.Name, differs, err)
+		}
+	}
 }
 
 // watchMemory samples the heap until it is asked for the highest value.
