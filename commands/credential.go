@@ -59,10 +59,20 @@ func (s *Service) credential(ctx context.Context, t NewToken, kept keptGrant, l 
 		e.ConsentEndsAt = grant.ConsentEnds(kept.at.State.Credential, t.ReceivedAt, e.RefreshTokenExpiresAt)
 	}
 	next := Credential{Issued: e, AccessToken: t.Token.AccessToken, RefreshToken: refresh}
-	if c := kept.at.State.Credential; c != nil && rotated && t.Cause == grant.ByRefresh && t.From < c.Generation {
-		next.Fallback, next.Issued.Fallback = kept.credential.RefreshToken, true // of the answer that this one overtakes
-	}
+	next.Fallback = fallback(t, kept, e)
+	next.Issued.Fallback = !next.Fallback.IsZero()
 	return next, nil
+}
+
+// fallback is the refresh token that stays beside the new one, if there is one.
+func fallback(t NewToken, kept keptGrant, e grant.TokenIssued) domain.Secret {
+	switch at := kept.at.State; {
+	case e.Rotated && t.From < at.HeldSince:
+		return kept.credential.RefreshToken // of the answer that this one overtakes
+	case t.Cause == grant.ByImport && at.Credential != nil && e.RefreshTokenHash != "" && e.RefreshTokenHash == at.Credential.RefreshTokenHash:
+		return kept.credential.Fallback
+	}
+	return domain.Secret{}
 }
 
 // refreshAt is when the access token asks for a renewal, the refresh token's

@@ -142,8 +142,8 @@ func (s *Service) complete(ctx context.Context, h Header, key domain.Key) (keptG
 			return k, revision, nil
 		}
 		e, err := at.State.RecordToken(key.Grant, c.Issued)
-		if domain.CodeOf(err) == domain.FailedPrecondition && at.State.Credential == nil {
-			// It came while its consent was ended: whatever comes next takes its place.
+		if domain.CodeOf(err) == domain.FailedPrecondition {
+			// It was stored while its consent was ended: whatever comes next takes its place.
 			return keptGrant{at: at, events: []string{}}, revision, nil
 		}
 		if err != nil || e == nil {

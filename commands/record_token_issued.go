@@ -112,12 +112,18 @@ func (s *Service) admit(ctx context.Context, t NewToken, at Loaded[grant.State])
 		return false, err
 	}
 	mark, err := s.fingerprint(ctx, t.Key, t.Token.RefreshToken)
-	if err != nil || state.Credential == nil || mark == "" {
+	switch {
+	case err != nil || state.Credential == nil:
 		return false, err
+	case mark == "" && state.Credential.RefreshTokenHash != "" && state.Reauthorize == "":
+		return false, domain.Errorf(domain.FailedPrecondition, "grant %s has a refresh token, which an import without one would drop; give refresh_token as well, "+
+			"or revoke the grant first: outlink grant revoke %s", t.Key.Grant, t.Key.Grant)
+	case mark == "":
+		return false, nil
 	}
 	if mark == state.Credential.RefreshTokenHash {
 		bare := t.Token.AccessToken.IsZero() && t.Token.RefreshTokenLifetime == 0
-		return bare && state.Reauthorize == "" && state.Unreadable == "", nil
+		return bare && state.Reauthorize == "", nil
 	}
 	used, err := s.rotated(ctx, t.Key, at, mark)
 	if err == nil && used > 0 {
@@ -132,6 +138,12 @@ func (s *Service) admit(ctx context.Context, t NewToken, at Loaded[grant.State])
 func (s *Service) rotated(ctx context.Context, key domain.Key, at Loaded[grant.State], mark string) (by uint64, err error) {
 	var next grant.TokenIssued // after the one that is looked at
 	err = s.Grants.Back(ctx, key, at, func(r domain.Record) (enough bool) {
+		if f, is := decoded[grant.FallbackKept](r); is && f.RefreshTokenHash == mark {
+			if next.Rotated { // by it, or by the one that it stood by
+				by = next.Generation
+			}
+			return true
+		}
 		e, is := decoded[grant.TokenIssued](r)
 		if !is {
 			return r.Type == grant.Kinds.Type(grant.Revoked{}) // marks before that are of another key

@@ -47,15 +47,15 @@ func (h Header) first() error {
 // again answers a repeated command as the first time. One that says something else
 // under the same id would be taken for done.
 func (s *Service) again(ctx context.Context, name string, id uuid.UUID, body []byte, known Answered) (Outcome, error) {
-	var said struct {
-		Link uuid.UUID `json:"link_id"`
-	}
+	var said GrantRef
 	_ = json.Unmarshal(body, &said) // what it cannot read was refused before
 	switch {
 	case known.Command != name:
 		return Outcome{}, domain.Errorf(domain.InvalidArgument, "command_id %s was used for %s; every command needs its own", id, known.Command)
 	case known.Outcome != nil && said.Link != uuid.Nil && said.Link != known.Outcome.Link:
 		return Outcome{}, domain.Errorf(domain.InvalidArgument, "command_id %s was used for link %s; every command needs its own", id, known.Outcome.Link)
+	case known.Outcome != nil && known.Outcome.Grant != uuid.Nil && said.Link != uuid.Nil && said.key().Grant != known.Outcome.Grant:
+		return Outcome{}, domain.Errorf(domain.InvalidArgument, "command_id %s was used for grant %s; every command needs its own", id, known.Outcome.Grant)
 	case known.Error != nil:
 		return Outcome{}, known.Error
 	}

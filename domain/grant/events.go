@@ -36,7 +36,7 @@ var Kinds = domain.NewKinds("grant", Event.kind,
 
 // StateVersion is the version of [State] as it travels beside each event. Raise
 // it when State or Evolve changes: older messages are then folded again.
-const StateVersion = 6
+const StateVersion = 7
 
 // AuthorizationBegun opens an authorization request (RFC 6749 section 4.1). It
 // pins what the answer is checked against: an answer for another configuration

@@ -126,6 +126,7 @@ type State struct {
 	LastAttempt   uuid.UUID      `json:"last_attempt,omitzero"`  // that was started
 	RejectedAt    time.Time      `json:"rejected_at,omitzero"`   // when a resource server's refusal was last acted upon
 	Consent       uint64         `json:"consent,omitempty"`      // generation that the present consent began with: what renews an older one comes too late
+	HeldSince     uint64         `json:"held_since,omitempty"`   // generation that brought the present refresh token
 	Awaited       []uuid.UUID    `json:"awaited,omitempty"`      // authorizations whose token may still come, oldest first
 	Crossed       bool           `json:"crossed,omitempty"`      // the last token's request and another's crossed: its refusal may be our own doing
 	Fallback      bool           `json:"fallback,omitempty"`     // the vault holds one more refresh token
@@ -250,7 +251,7 @@ func Evolve(s State, e Event) State {
 	case AuthorizationConsumed:
 		s.Authorization, s.Awaited = s.Authorization.consumed(e.Authorization), recent(s.Awaited, e.Authorization)
 	case AuthorizationFailed:
-		s.Authorization, s.Awaited = nil, slices.DeleteFunc(slices.Clone(s.Awaited), func(id uuid.UUID) bool { return id == e.Authorization })
+		s.Authorization = nil // it stays awaited: whoever gives it up may not know that it was answered
 		if s.Credential == nil {
 			s.Reauthorize, s.ProviderCode = e.Reason, e.ProviderCode
 		}
@@ -312,19 +313,21 @@ func (s State) issued(e TokenIssued) State {
 	next := State{
 		Subject: e.Subject, Credential: &e, Generation: e.Generation,
 		OnHold: s.OnHold, Version: s.Version, Fallback: e.Fallback, Exchanges: recent(s.Exchanges, e.Exchange),
-		Consent: s.Consent, Awaited: s.awaitedAfter(e),
+		Consent: s.Consent, Awaited: s.awaitedAfter(e), HeldSince: e.Generation,
 		LastAttempt: s.LastAttempt, Crossed: e.Cause == ByRefresh && (e.Exchange != s.LastAttempt || e.From+1 < e.Generation),
 	}
 	if e.Cause == ByRequest {
 		next.GrantType = s.GrantType
 	}
 	next.RejectedAt = s.RejectedAt
-	if e.Cause == ByAuthorization || e.Cause == ByImport {
-		if s.continuedBy(e) {
-			next.Attempt = s.Attempt // it has sent this very token
-		} else {
-			next.Consent = e.Generation
-		}
+	switch same := s.sameRefreshToken(e); {
+	case e.Cause == ByRefresh && same:
+		next.HeldSince = s.HeldSince
+	case e.Cause == ByRefresh, e.Cause == ByRequest:
+	case same:
+		next = next.goesOn(s)
+	default:
+		next.Consent = e.Generation
 	}
 	if c := s.Credential; c != nil && sameEnd(c.ConsentEndsAt, e.ConsentEndsAt) {
 		next.Warned = s.Warned
@@ -335,10 +338,16 @@ func (s State) issued(e TokenIssued) State {
 	return next
 }
 
-// continuedBy reports whether a token that no refresh brought has the refresh token
-// of the one before: it is of the same consent.
-func (s State) continuedBy(e TokenIssued) bool {
+func (s State) sameRefreshToken(e TokenIssued) bool {
 	return s.Credential != nil && e.RefreshTokenHash != "" && e.RefreshTokenHash == s.Credential.RefreshTokenHash
+}
+
+// goesOn is the state after an import of the refresh token that the grant has: it is of
+// the same consent, an attempt may have sent it, and what was doubtful still is.
+func (s State) goesOn(before State) State {
+	s.HeldSince, s.Attempt, s.Unreadable = before.HeldSince, before.Attempt, before.Unreadable
+	s.Crossed = before.Crossed || before.Ambiguities > 0
+	return s
 }
 
 // awaitedAfter are the authorizations whose token may still come after one has: those
@@ -404,7 +413,7 @@ func (a *Authorization) consumed(id uuid.UUID) *Authorization {
 // Shown is the state as a read model keeps it: without what decisions alone need, which
 // rows of an earlier version do not have.
 func (s State) Shown() State {
-	s.Consent, s.Awaited = 0, nil
+	s.Consent, s.Awaited, s.HeldSince = 0, nil, 0
 	return s
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"outlink/commands"
+	"outlink/domain"
 	"outlink/internal/bus"
 )
 
@@ -136,5 +137,24 @@ func TestOldImportComesAgain(t *testing.T) {
 	}
 	if token, err := i.c.Token(i.ctx(), link, "", 0); err != nil || token.AccessToken != "a later one" {
 		t.Errorf("the newest token: %q, %v", token.AccessToken, err)
+	}
+}
+
+// One id for two grants of a link is refused: the answer to the first is none for the
+// second, and its address would have another person consent to the wrong grant.
+func TestOneIDForTwoGrants(t *testing.T) {
+	i := start(t)
+	link := i.createLink(newOP(t, 3600), "crm")
+	for _, command := range []string{"BeginAuthorization", "RevokeGrant"} {
+		id := uuid.Must(uuid.NewV7())
+		of := func(subject string) map[string]any {
+			return map[string]any{"command_id": id, "link_id": link, "subject": subject}
+		}
+		i.do("BeginAuthorization", map[string]any{"command_id": uuid.New(), "link_id": link, "subject": "bert"})
+		i.do(command, of("anna"))
+		if err := i.c.Do(i.ctx(), command, of("bert"), &commands.Outcome{}); domain.CodeOf(err) != domain.InvalidArgument {
+			t.Errorf("%s: %v", command, err)
+		}
+		i.do(command, of("anna"))
 	}
 }

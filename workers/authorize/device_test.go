@@ -199,3 +199,83 @@ func TestOneAsks(t *testing.T) {
 		}
 	}
 }
+
+// befalling is a vault before which something happens once, and which then may be away.
+type befalling struct {
+	commands.Vault
+	before func() error
+}
+
+func (v *befalling) StoreCredential(ctx context.Context, key domain.Key, c commands.Credential, after uint64) error {
+	if f := v.before; f != nil {
+		v.before = nil
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return v.Vault.StoreCredential(ctx, key, c, after)
+}
+
+// The vault is away while a device's token is to be stored. Another node asks
+// meanwhile with the code, which is used up, and gives the authorization up: the
+// token counts all the same.
+func TestVaultAwayForADeviceToken(t *testing.T) {
+	b := newBooth(t, issued, `400 {"error":"invalid_grant"}`)
+	b.handle()
+	svc := b.node.Commands
+	svc.Vault = &befalling{svc.Vault, func() error {
+		b.mu.Lock()
+		b.now = b.now.Add(40 * time.Second) // the one who asked is past its turn
+		b.mu.Unlock()
+		b.handle()
+		return domain.Errorf(domain.Unavailable, "the vault is away")
+	}}
+	err := b.devices.Handle(t.Context(), b.key)
+	if s := b.state(); err != nil || b.asked != 2 || s.Status() != grant.StatusActive {
+		t.Errorf("%v; asked %d times; the grant is %s (%s)", err, b.asked, s.Status(), s.Reauthorize)
+	}
+}
+
+// dying is a log that takes no token: the node is killed when the vault has it.
+type dying struct {
+	commands.Log[grant.State, grant.Event]
+	dead bool
+}
+
+func (d *dying) Append(ctx context.Context, key domain.Key, at commands.Loaded[grant.State], e grant.Event, m commands.Meta) (commands.Loaded[grant.State], error) {
+	if _, is := e.(grant.TokenIssued); is && d.dead {
+		return at, errors.New("killed")
+	}
+	return d.Log.Append(ctx, key, at, e, m)
+}
+
+// A node dies between vault and log, and another asks with the used code first: what
+// the vault has counts, also beside a token that the grant had before.
+func TestDeviceTokenInTheVaultAlone(t *testing.T) {
+	for _, had := range []bool{false, true} {
+		b := newBooth(t, issued, `400 {"error":"invalid_grant"}`)
+		svc := b.node.Commands
+		if had {
+			if _, err := svc.RecordTokenIssued(t.Context(), commands.RecordTokenIssued{
+				Header: commands.Header{CommandID: uuid.New()}, Link: b.key.Link, RefreshToken: domain.SecretInput{Clear: domain.NewSecret("first")},
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.handle()
+		log := &dying{svc.Grants, true}
+		svc.Grants = log
+		if err := b.devices.Handle(t.Context(), b.key); err == nil {
+			t.Fatal("it lived on")
+		}
+		log.dead = false
+		b.mu.Lock()
+		b.now = b.now.Add(40 * time.Second)
+		b.mu.Unlock()
+		b.handle()
+		at, c, err := svc.Complete(t.Context(), b.key)
+		if err != nil || at.State.Status() != grant.StatusActive || at.State.Generation != c.Issued.Generation {
+			t.Errorf("had a token %t: the grant is %s (%s) at generation %d, the vault at %d; %v", had, at.State.Status(), at.State.Reauthorize, at.State.Generation, c.Issued.Generation, err)
+		}
+	}
+}

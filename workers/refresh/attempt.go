@@ -82,10 +82,6 @@ func (w *Worker) refresh(ctx context.Context, key domain.Key, s grant.State, c c
 	if wait > 0 {
 		return w.Later(ctx, key, w.Commands.Now().Add(wait))
 	}
-	if err := a.note(); err != nil {
-		done("", 0)
-		return w.Later(ctx, key, w.Commands.Now().Add(15*time.Second))
-	}
 	return a.run(ctx, of, done)
 }
 
@@ -94,8 +90,12 @@ type leave func(answer.Class, time.Duration)
 
 // run takes the lease, sends the refresh token and settles the answer.
 func (a attempt) run(ctx context.Context, of uuid.UUID, done leave) error {
-	a.fly(a.id)
+	a.fly(a.id) // before there is a note: Resume drops those of attempts that nobody is at
 	defer a.land(a.id)
+	if err := a.note(); err != nil {
+		done("", 0)
+		return a.Later(ctx, a.key, a.Commands.Now().Add(15*time.Second))
+	}
 	a.begun = started()
 	leased, err := a.lease(ctx, of)
 	if err != nil || !leased {

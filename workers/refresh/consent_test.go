@@ -20,17 +20,6 @@ import (
 
 func header() commands.Header { return commands.Header{CommandID: uuid.New()} }
 
-// imported records a token that another system held.
-func (s scene) imported(c commands.RecordTokenIssued) error {
-	c.CommandID, c.Link, c.Subject = uuid.New(), s.key.Link, "a"
-	_, err := s.admin.RecordTokenIssued(s.Context(), c)
-	return err
-}
-
-func clearly(token string) domain.SecretInput {
-	return domain.SecretInput{Clear: domain.NewSecret(token)}
-}
-
 // The late answer of a consent that another one replaced is no fallback of that one,
 // also when the new one was renewed meanwhile: it is another person's, maybe.
 func TestReplacedConsentIsOver(t *testing.T) {
@@ -74,54 +63,6 @@ func TestRevokedConsentIsOver(t *testing.T) {
 		if state := s.state(); state.Credential != nil || s.op.Alive("a/1") {
 			t.Errorf("the grant is %s, at generation %d; the revoked consent is alive: %t", state.Status(), state.Generation, s.op.Alive("a/1"))
 		}
-	})
-}
-
-// The refresh token that is on its way is imported: the answer to it counts, and
-// nobody sends it a second time.
-func TestImportOfTheTokenOnItsWay(t *testing.T) {
-	for name, with := range map[string]commands.RecordTokenIssued{
-		"alone":                {},
-		"with an access token": {AccessToken: clearly("at"), ExpiresAt: time.Now().Add(time.Hour)},
-		"that is due":          {AccessToken: clearly("at"), ExpiresAt: time.Now().Add(time.Second)},
-	} {
-		t.Run(name, func(t *testing.T) {
-			onStrictServer(t, 1, func(s scene) {
-				with.RefreshToken = domain.SecretInput{Clear: s.stored().RefreshToken}
-				if !with.ExpiresAt.IsZero() {
-					with.ExpiresAt = time.Now().Add(time.Hour)
-				}
-				s.begin(0, "", fate{}, onTheWire{"slow", 30 * time.Second})
-				for range 2 {
-					if err := s.imported(with); err != nil {
-						t.Fatal(err)
-					}
-				}
-				s.nodes[0].wake(nil) // as its timer does
-				s.work.Wait()
-				s.requests(1)
-				s.wellAt(s.settles().Generation)
-			})
-		})
-	}
-}
-
-// A refresh token that was rotated since is not taken in its successor's place.
-func TestImportOfARotatedToken(t *testing.T) {
-	onStrictServer(t, 1, func(s scene) {
-		used := domain.SecretInput{Clear: s.stored().RefreshToken}
-		s.renew(0)
-		if err := s.imported(commands.RecordTokenIssued{RefreshToken: used}); domain.CodeOf(err) != domain.FailedPrecondition {
-			t.Errorf("a used refresh token: %v", err)
-		}
-		s.settles()
-		s.wellAt(2)
-		old := s.state().Version - 1
-		err := s.imported(commands.RecordTokenIssued{Header: commands.Header{ExpectedVersion: &old}, RefreshToken: clearly(s.op.Issue("x"))})
-		if domain.CodeOf(err) != domain.Conflict {
-			t.Errorf("an import that expects an older version: %v", err)
-		}
-		s.wellAt(2)
 	})
 }
 
