@@ -73,7 +73,8 @@ func (s *Service) BeginAuthorization(ctx context.Context, c BeginAuthorization) 
 		if err != nil || begun == nil {
 			return nil, err
 		}
-		return begun, s.Vault.MakeKey(ctx, key)
+		_, err = s.Vault.MakeKey(ctx, key, g.Shredded)
+		return begun, err
 	})
 	if err != nil {
 		return Outcome{}, err

@@ -108,7 +108,7 @@ func (s *Service) admit(ctx context.Context, t NewToken, at Loaded[grant.State])
 	if _, err := state.RecordToken(t.Key.Grant, grant.TokenIssued{Exchange: t.Exchange, Cause: t.Cause, Generation: state.Generation + 1}); err != nil {
 		return false, err // while one is erased its key is about to go
 	}
-	if err := s.Vault.MakeKey(ctx, t.Key); err != nil {
+	if err := s.keyFor(ctx, t.Key, at); err != nil {
 		return false, err
 	}
 	mark, err := s.fingerprint(ctx, t.Key, t.Token.RefreshToken)
@@ -131,6 +131,20 @@ func (s *Service) admit(ctx context.Context, t NewToken, at Loaded[grant.State])
 			"to begin with another consent, revoke the grant first: outlink grant revoke %s", t.Key.Grant, used, t.Key.Grant).With("generation", used)
 	}
 	return false, err
+}
+
+// keyFor makes the key of a grant for what is stored before the log hears of it. A key
+// that was not there may be missing because the grant was erased after the look.
+func (s *Service) keyFor(ctx context.Context, key domain.Key, at Loaded[grant.State]) error {
+	made, err := s.Vault.MakeKey(ctx, key, at.State.Shredded)
+	if err != nil || !made {
+		return err
+	}
+	now, err := s.Grants.Load(ctx, key)
+	if err == nil && now.Version != at.Version {
+		err = domain.Errorf(domain.Unavailable, "grant %s changes while a token for it is recorded; try again", key.Grant)
+	}
+	return err
 }
 
 // rotated is the generation that took the place of a refresh token, by its mark; 0:

@@ -54,7 +54,8 @@ func (s *Service) RequestToken(ctx context.Context, c RequestToken) (Outcome, er
 		if err != nil || e == nil {
 			return nil, err
 		}
-		return e, s.Vault.MakeKey(ctx, key) // with which the answer is sealed
+		_, err = s.Vault.MakeKey(ctx, key, g.Shredded) // with which the answer is sealed
+		return e, err
 	})
 }
 

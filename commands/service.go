@@ -68,9 +68,10 @@ type Vault interface {
 	// StoreCredential keeps c as the newest, or returns ErrOvertaken.
 	StoreCredential(ctx context.Context, key domain.Key, c Credential, after uint64) error
 
-	// MakeKey makes a grant's data key unless it is there. Whoever begins something
-	// does it, and nobody else: what is shredded stays so.
-	MakeKey(ctx context.Context, grant domain.Key) error
+	// MakeKey makes a grant's data key unless it is there, and reports whether it did.
+	// Whoever begins something does it, and nobody else: what is shredded stays so.
+	// After an erasure nobody who is late with it may shred the key any more.
+	MakeKey(ctx context.Context, grant domain.Key, erased bool) (made bool, err error)
 
 	// Derive returns 32 bytes that only this vault can compute, bound to the
 	// grant, the purpose and the id.

@@ -185,7 +185,10 @@ func (n *Node) grantIn(ctx context.Context, link uuid.UUID, subject string) (dom
 	}
 	key := domain.Key{Link: link, Grant: id}
 	at, err := n.Commands.Grants.Load(ctx, key)
-	if err != nil || at.Version == 0 {
+	switch {
+	case errors.Is(err, domain.ErrUndecodable): // it is there, and must not keep the others alive
+		return key, nil
+	case err != nil || at.Version == 0:
 		return domain.Key{}, err
 	}
 	return key, nil

@@ -20,7 +20,7 @@ import (
 func TestOvertakenInACluster(t *testing.T) {
 	n := testenv.NodeAt(t, testenv.Cluster(t).URL(), 3, t.TempDir(), "n", "commands")
 	key, after := domain.Key{Link: uuid.New(), Grant: uuid.New()}, uint64(0)
-	if err := n.Vault.MakeKey(t.Context(), key); err != nil {
+	if _, err := n.Vault.MakeKey(t.Context(), key, false); err != nil {
 		t.Fatal(err)
 	}
 	for round := range uint64(30) {
@@ -56,9 +56,9 @@ func TestKeysMadeAtOnceInACluster(t *testing.T) {
 		key, id := domain.Key{Link: uuid.New(), Grant: uuid.New()}, uuid.New()
 		var all sync.WaitGroup
 		var derived sync.Map
-		for range 8 {
+		for i := range 8 {
 			all.Go(func() {
-				err := n.Vault.MakeKey(t.Context(), key)
+				_, err := n.Vault.MakeKey(t.Context(), key, i%2 == 0)
 				b, derr := n.Vault.Derive(t.Context(), key, "test", id)
 				if err != nil || derr != nil {
 					t.Errorf("round %d: make: %v, derive: %v", round, err, derr)

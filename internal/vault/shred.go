@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
@@ -64,6 +65,24 @@ func (v *Vault) Doomed(ctx context.Context, key domain.Key) (shred func(context.
 		}
 		return gone, nil
 	}, nil
+}
+
+// GrantsOf lists the grants of a link that a key or a secret is kept of.
+func (v *Vault) GrantsOf(ctx context.Context, link uuid.UUID) ([]domain.Key, error) {
+	var grants []domain.Key
+	for _, kv := range []jetstream.KeyValue{v.keys, v.boxes} {
+		lister, err := kv.ListKeysFiltered(ctx, "grant."+link.String()+".*")
+		if err != nil {
+			return nil, unavailable("list the grants of link "+link.String(), err)
+		}
+		for name := range lister.Keys() {
+			id, err := uuid.Parse(name[strings.LastIndexByte(name, '.')+1:])
+			if err == nil {
+				grants = append(grants, domain.Key{Link: link, Grant: id})
+			}
+		}
+	}
+	return grants, nil
 }
 
 // revision is an entry's; 0: there is none.

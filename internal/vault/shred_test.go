@@ -86,9 +86,7 @@ func TestShreddedStaysSo(t *testing.T) {
 // being stored.
 func TestStoredBesideShredding(t *testing.T) {
 	w := open(t)
-	if err := w.MakeKey(t.Context(), key); err != nil {
-		t.Fatal(err)
-	}
+	w.makeKey(key)
 	w.kek.then = func() {
 		if err := w.again().Shred(t.Context(), key); err != nil {
 			t.Error(err)
@@ -98,9 +96,7 @@ func TestStoredBesideShredding(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(2 * time.Millisecond) // the server's clock tells what was first
-	if err := w.MakeKey(t.Context(), key); err != nil {
-		t.Fatal(err)
-	}
+	w.makeKey(key)
 	c, there, err := w.Credential(t.Context(), key)
 	if err != nil || !c.RefreshToken.IsZero() || there == 0 {
 		t.Fatalf("at revision %d there is a token: %t, %v", there, !c.RefreshToken.IsZero(), err)
@@ -149,5 +145,50 @@ func TestNextSecretOfAnother(t *testing.T) {
 	}
 	if got, err := w.ClientSecret(t.Context(), link, 2); err != nil || got.Reveal() != "later" {
 		t.Errorf("kept: %q, %v", got.Reveal(), err)
+	}
+}
+
+// A credential that is written late, under a key that was shredded and replaced
+// meanwhile, is none, and keeps no later one from being stored.
+func TestStoredBesideANewKey(t *testing.T) {
+	w := open(t)
+	w.makeKey(key)
+	w.kek.then = func() {
+		other := w.again()
+		if err := other.Shred(t.Context(), key); err != nil {
+			t.Error(err)
+		}
+		if _, err := other.MakeKey(t.Context(), key, true); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := w.StoreCredential(t.Context(), key, credential(1), 0); err != nil {
+		t.Fatal(err)
+	}
+	c, there, err := w.again().Credential(t.Context(), key)
+	if err != nil || !c.RefreshToken.IsZero() || there == 0 {
+		t.Fatalf("at revision %d there is a token: %t, %v", there, !c.RefreshToken.IsZero(), err)
+	}
+	w.store(key, credential(2), there)
+}
+
+// Who begins after an erasure with a key that is there stays readable: whoever still
+// erases what was before has seen that key.
+func TestKeyAfterAnErasure(t *testing.T) {
+	w := open(t)
+	w.makeKey(key)
+	shred, err := w.Doomed(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made, err := w.MakeKey(t.Context(), key, true); made || err != nil {
+		t.Fatalf("made %t, %v", made, err)
+	}
+	w.store(key, credential(1), 0)
+	if gone, err := shred(t.Context()); gone || err != nil {
+		t.Errorf("shredded %t, %v", gone, err)
+	}
+	if c, _, err := w.Credential(t.Context(), key); err != nil || c.RefreshToken.IsZero() {
+		t.Error("the token is gone:", err)
 	}
 }

@@ -8,6 +8,7 @@
 package vault
 
 import (
+	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -210,23 +211,39 @@ func (v *Vault) newKey(key domain.Key) (dek, wrapped []byte, err error) {
 	return dek, wrapped, nil
 }
 
-// MakeKey makes the data key of a grant that is begun, unless it is there.
-func (v *Vault) MakeKey(ctx context.Context, grant domain.Key) error {
-	there, err := revision(ctx, v.keys, keyEntry(grant))
+// MakeKey makes the data key of a grant that is begun, unless it is there, and reports
+// whether it did. After an erasure a key that is there was made by a command that came
+// too late: it is written once more, for whoever still erases has seen it.
+func (v *Vault) MakeKey(ctx context.Context, grant domain.Key, erased bool) (made bool, err error) {
+	entry, err := v.keys.Get(ctx, keyEntry(grant))
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+		return v.createKey(ctx, grant)
+	case err != nil:
+		return false, unavailable("look up the key of "+grant.String(), err)
+	case !erased: // whether it opens now is for who uses it
+		return false, nil
+	}
+	_, err = v.keys.Update(ctx, keyEntry(grant), entry.Value(), entry.Revision())
+	if bus.Settle(ctx, err) || bus.IsStale(err) { // somebody shredded it, or did just this
+		return v.MakeKey(ctx, grant, erased)
+	}
 	if err != nil {
-		return unavailable("look up the key of "+grant.String(), err)
+		return false, unavailable("keep the key of "+grant.String(), err)
 	}
-	if there > 0 { // whether it opens now is for who uses it
-		return nil
-	}
+	return false, nil
+}
+
+func (v *Vault) createKey(ctx context.Context, grant domain.Key) (made bool, err error) {
 	_, wrapped, err := v.newKey(grant)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if err := bus.Create(ctx, v.keys, keyEntry(grant), wrapped); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
-		return unavailable("keep the key of "+grant.String(), err)
+	err = bus.Create(ctx, v.keys, keyEntry(grant), wrapped)
+	if err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
+		return false, unavailable("keep the key of "+grant.String(), err)
 	}
-	return nil
+	return err == nil, nil
 }
 
 // Forget drops a data key from memory, as when another node shredded it.
@@ -302,6 +319,7 @@ func (v *Vault) Derive(ctx context.Context, key domain.Key, purpose string, id u
 // sealedCredential is a credential as the bucket keeps it: the event in clear,
 // the tokens sealed.
 type sealedCredential struct {
+	Key          []byte            `json:"key,omitempty"` // tells the data key that seals it from others; none: by an earlier version
 	Issued       grant.TokenIssued `json:"issued"`
 	AccessToken  []byte            `json:"access_token,omitempty"`
 	RefreshToken []byte            `json:"refresh_token,omitempty"`
@@ -317,6 +335,7 @@ func (v *Vault) StoreCredential(ctx context.Context, key domain.Key, c commands.
 	}
 	generation := c.Issued.Generation
 	value, err := json.Marshal(sealedCredential{
+		Key:          fingerprint(dek),
 		Issued:       c.Issued,
 		AccessToken:  v.seal(dek, key, "access_token", generation, c.AccessToken),
 		RefreshToken: v.seal(dek, key, "refresh_token", generation, c.RefreshToken),
@@ -345,6 +364,9 @@ func stored(ctx context.Context, what string, err error) error {
 	return unavailable(what, err)
 }
 
+// fingerprint tells a data key from others, and nothing about it.
+func fingerprint(dek []byte) []byte { return subkey(dek, "fingerprint of the key")[:8] }
+
 // Credential returns a grant's newest credential and its revision, or zero. One that
 // was stored just when its key was shredded is none any more: another takes its place.
 func (v *Vault) Credential(ctx context.Context, key domain.Key) (commands.Credential, uint64, error) {
@@ -365,7 +387,7 @@ func (v *Vault) Credential(ctx context.Context, key domain.Key) (commands.Creden
 	}
 	c, err := v.openCredential(dek, key, s)
 	switch {
-	case err != nil && since.After(entry.Created()):
+	case s.Key != nil && !bytes.Equal(s.Key, fingerprint(dek)), s.Key == nil && err != nil && since.After(entry.Created()):
 		return commands.Credential{}, entry.Revision(), nil
 	case err != nil:
 		return commands.Credential{}, entry.Revision(), err

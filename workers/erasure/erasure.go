@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,13 +27,15 @@ type Revoker interface {
 }
 
 // Shredder destroys data keys. What Doomed returns destroys what there was when it
-// was called, and nothing newer, and reports whether the key is gone.
+// was called, and nothing newer, and reports whether the key is gone. GrantsOf lists
+// the grants of a link of which anything is kept.
 type Shredder interface {
 	Shred(ctx context.Context, key domain.Key) error
 	Doomed(ctx context.Context, key domain.Key) (shred func(context.Context) (bool, error), err error)
+	GrantsOf(ctx context.Context, link uuid.UUID) ([]domain.Key, error)
 }
 
-// Worker erases. All fields are required.
+// Worker erases. All exported fields are required.
 type Worker struct {
 	Commands *commands.Service
 	Endpoint Revoker
@@ -40,6 +43,9 @@ type Worker struct {
 	GrantsOf func(ctx context.Context, link uuid.UUID) ([]domain.Key, error) // from the log
 	Node     string
 	Log      *slog.Logger
+
+	mu    sync.Mutex
+	since map[domain.Key]time.Time // when an erasure first found something away
 }
 
 // Handle erases what an event ended. Any other event is none of its business;
@@ -47,11 +53,11 @@ type Worker struct {
 func (w *Worker) Handle(ctx context.Context, r domain.Record) error {
 	switch key := (domain.Key{Link: r.Link, Grant: r.Grant}); {
 	case r.OfGrant() && r.Type == revoked:
-		return w.eraseGrant(ctx, key, r.Time)
+		return w.eraseGrant(ctx, key)
 	case r.OfGrant() && slices.Contains(begun, r.Type):
-		return w.endOrphan(ctx, key, r.Time)
+		return w.endOrphan(ctx, key)
 	case !r.OfGrant() && r.Type == deleted:
-		return w.eraseLink(ctx, r.Link, r.Time)
+		return w.eraseLink(ctx, r.Link)
 	}
 	return nil
 }
@@ -64,23 +70,23 @@ var (
 
 // endOrphan ends a grant that was begun while its link was deleted: the link's grants
 // were listed before.
-func (w *Worker) endOrphan(ctx context.Context, key domain.Key, since time.Time) error {
+func (w *Worker) endOrphan(ctx context.Context, key domain.Key) error {
 	l, err := w.Commands.Links.Load(ctx, domain.Key{Link: key.Link})
 	if err != nil || l.State.Status() != link.StatusDeleted {
 		return err
 	}
-	return w.endGrant(ctx, key, since)
+	return w.endGrant(ctx, key)
 }
 
 // eraseLink ends a link's grants first: revoking them needs the client secret.
-func (w *Worker) eraseLink(ctx context.Context, id uuid.UUID, since time.Time) error {
+func (w *Worker) eraseLink(ctx context.Context, id uuid.UUID) error {
 	keys, err := w.GrantsOf(ctx, id)
 	if err != nil {
 		return fmt.Errorf("list the grants of link %s: %w", id, err)
 	}
 	var errs []error
 	for _, key := range keys {
-		err := w.endGrant(ctx, key, since)
+		err := w.endGrant(ctx, key)
 		if err != nil && !errors.Is(err, domain.ErrUndecodable) {
 			return err
 		}
@@ -89,26 +95,42 @@ func (w *Worker) eraseLink(ctx context.Context, id uuid.UUID, since time.Time) e
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	if err := w.eraseLeft(ctx, id); err != nil {
+		return err
+	}
 	if err := w.Vault.Shred(ctx, domain.Key{Link: id}); err != nil {
 		return fmt.Errorf("shred link %s: %w", id, err)
 	}
 	return nil
 }
 
-func (w *Worker) endGrant(ctx context.Context, key domain.Key, since time.Time) error {
+// eraseLeft ends what never came to the log, as of an import that was cut off.
+func (w *Worker) eraseLeft(ctx context.Context, link uuid.UUID) error {
+	left, err := w.Vault.GrantsOf(ctx, link)
+	if err != nil {
+		return fmt.Errorf("list what is left of link %s: %w", link, err)
+	}
+	for _, key := range left {
+		if err := w.revoke(ctx, key); err != nil {
+			w.Log.Warn("the provider did not revoke a token that never came to the log", "grant", key.Grant, "error", err)
+		}
+		if err := w.Vault.Shred(ctx, key); err != nil {
+			return fmt.Errorf("shred grant %s: %w", key, err)
+		}
+	}
+	return nil
+}
+
+func (w *Worker) endGrant(ctx context.Context, key domain.Key) error {
 	c := commands.RevokeGrant{Header: w.header(), GrantRef: commands.GrantRef{Link: key.Link, Grant: key.Grant}}
 	c.Reason = "the link was deleted"
 	if _, err := w.Commands.RevokeGrant(ctx, c); err != nil {
 		return fmt.Errorf("revoke grant %s: %w", key, err)
 	}
-	return w.eraseGrant(ctx, key, since)
+	return w.eraseGrant(ctx, key)
 }
 
-// patience is how long an erasure waits for the vault, the key service or the log, to
-// have the provider revoke the token. After that the key goes all the same.
-const patience = 10 * time.Minute
-
-func (w *Worker) eraseGrant(ctx context.Context, key domain.Key, since time.Time) error {
+func (w *Worker) eraseGrant(ctx context.Context, key domain.Key) error {
 	shred, err := w.Vault.Doomed(ctx, key) // before the look: what is authorized after it stays
 	if err != nil {
 		return fmt.Errorf("shred grant %s: %w", key, err)
@@ -122,7 +144,7 @@ func (w *Worker) eraseGrant(ctx context.Context, key domain.Key, since time.Time
 	}
 	e := grant.Erased{RevokedAtProvider: true, At: w.Commands.Now()}
 	if err := w.revoke(ctx, key); err != nil {
-		if errors.Is(err, errAway) && w.Commands.Now().Sub(since) < patience {
+		if errors.Is(err, errAway) && w.waits(key) {
 			return fmt.Errorf("revoke the token of grant %s: %w", key, err)
 		}
 		e.RevokedAtProvider, e.Problem = false, domain.Public(err).Message
@@ -136,7 +158,36 @@ func (w *Worker) eraseGrant(ctx context.Context, key domain.Key, since time.Time
 		return fmt.Errorf("shred grant %s: %w", key, err)
 	}
 	_, err = w.Commands.RecordErased(ctx, key, w.header(), e)
+	if err == nil {
+		w.waited(key)
+	}
 	return err
+}
+
+// patience is how long an erasure waits for the vault, the key service or the log, to
+// have the provider revoke the token. After that the key goes all the same.
+const patience = 10 * time.Minute
+
+// waits reports whether an erasure that found something away is tried again. Its
+// patience begins with its first try: no worker may have run before, or been busy.
+func (w *Worker) waits(key domain.Key) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.Commands.Now()
+	since, known := w.since[key]
+	if !known {
+		if w.since == nil {
+			w.since = map[domain.Key]time.Time{}
+		}
+		w.since[key], since = now, now
+	}
+	return now.Sub(since) < patience
+}
+
+func (w *Worker) waited(key domain.Key) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.since, key)
 }
 
 // errNothing says that there was no token to revoke, or nowhere to do it.

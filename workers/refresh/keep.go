@@ -85,6 +85,10 @@ func (w *Worker) Replay(ctx context.Context) error {
 	return closed
 }
 
+// replayWithin is how long a kept answer may wait for vault and log: others wait for
+// it, and it has another turn.
+const replayWithin = 15 * time.Second
+
 // ErrKeyAway is about one answer: the others need not wait for its key.
 var ErrKeyAway = errors.New("the answer cannot be opened now")
 
@@ -179,6 +183,8 @@ func (w *Worker) settleKept(ctx context.Context, id uuid.UUID, r record, s grant
 		fallback: r.Fallback, grantType: r.GrantType,
 	}
 	a.credential.Issued.Generation = r.Generation
+	ctx, cancel := context.WithTimeout(ctx, replayWithin)
+	defer cancel()
 	ans := w.Endpoint.Read(registration, raw)
 	ans.SentAt = r.SentAt
 	if ans.Class == answer.Unreadable && (s.Attempt == nil || s.Attempt.Attempt != id) {

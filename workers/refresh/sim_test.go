@@ -414,7 +414,7 @@ func (v simVault) StoreClientSecret(context.Context, uuid.UUID, uint64, domain.S
 func (v simVault) Unseal(domain.Sealed) (domain.Secret, error) {
 	return domain.Secret{}, errors.New("nothing is sealed")
 }
-func (v simVault) MakeKey(context.Context, domain.Key) error { return nil } // it is there
+func (v simVault) MakeKey(context.Context, domain.Key, bool) (bool, error) { return false, nil } // it is there
 
 func (v simVault) Derive(_ context.Context, key domain.Key, purpose string, id uuid.UUID) ([]byte, error) {
 	sum := sha256.Sum256([]byte(key.String() + purpose + id.String()))
