@@ -94,7 +94,7 @@ func (n *Node) worker(ctx context.Context, consumer string) (func(context.Contex
 }
 
 func (n *Node) timersWorker() *timers.Worker {
-	return &timers.Worker{Grants: n.Commands.Grants, Schedules: n.Schedules()}
+	return &timers.Worker{Grants: n.Commands.Grants, Links: n.Commands.Links, Schedules: n.Schedules(), Now: n.Commands.Now}
 }
 
 func (n *Node) erasureWorker() *erasure.Worker {

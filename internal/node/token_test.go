@@ -72,6 +72,7 @@ func TestTokenOnDemand(t *testing.T) {
 
 // Whoever asks for a token of a link in trouble is told of the trouble, at once, and
 // not to try again: that is for who corrects the link. A token that is good is served.
+// Whoever asks when the link was corrected has the token renewed at once.
 func TestTokenOfALinkInTrouble(t *testing.T) {
 	i, o := start(t), newOP(t, 3600)
 	id := i.createLink(o, "crm")
@@ -95,5 +96,12 @@ func TestTokenOfALinkInTrouble(t *testing.T) {
 	}
 	if token, err := i.c.Token(i.ctx(), id, "good", 0); err != nil || token.AccessToken != "at" {
 		t.Errorf("a good token: %q, %v", token.AccessToken, err)
+	}
+	o.odd = append(o.odd, func(w http.ResponseWriter, _ string) {
+		_, _ = io.WriteString(w, `{"access_token":"after all","token_type":"Bearer","expires_in":3600}`)
+	})
+	i.do("ReplaceClientSecret", map[string]any{"command_id": uuid.New(), "link_id": id, "client_secret": clientSecret})
+	if token, err := i.c.Token(i.ctx(), id, "none", 0); err != nil || token.AccessToken != "after all" {
+		t.Errorf("when the link was corrected: %q, %v", token.AccessToken, err)
 	}
 }

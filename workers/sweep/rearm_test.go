@@ -67,7 +67,7 @@ func TestLostScheduleIsReArmed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := (&timers.Worker{Grants: n.Commands.Grants, Schedules: n.Schedules()}).Handle(t.Context(), records); err != nil {
+	if err := (&timers.Worker{Grants: n.Commands.Grants, Links: n.Commands.Links, Schedules: n.Schedules(), Now: time.Now}).Handle(t.Context(), records); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := stream.GetLastMsgForSubject(t.Context(), timer); err != nil {

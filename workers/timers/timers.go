@@ -15,6 +15,7 @@ import (
 	"outlink/commands"
 	"outlink/domain"
 	"outlink/domain/grant"
+	"outlink/domain/link"
 )
 
 // Schedules holds at most one pending wake-up a grant.
@@ -27,7 +28,9 @@ type Schedules interface {
 // Worker sets schedules. All fields are required.
 type Worker struct {
 	Grants    commands.Log[grant.State, grant.Event]
+	Links     commands.Log[link.State, link.Event]
 	Schedules Schedules
+	Now       func() time.Time
 }
 
 // parallel is how many schedules are set at once.
@@ -55,8 +58,26 @@ func (w *Worker) arm(ctx context.Context, key domain.Key) error {
 	if err != nil {
 		return fmt.Errorf("load grant %s: %w", key, err)
 	}
-	if due := at.State.DueAt(); !due.IsZero() {
-		return w.Schedules.Set(ctx, key, due)
+	due := at.State.DueAt()
+	if due.IsZero() {
+		return w.Schedules.Cancel(ctx, key)
 	}
-	return w.Schedules.Cancel(ctx, key)
+	if err := w.Schedules.Set(ctx, key, due); err != nil || !at.State.WaitsForLink() || at.State.RequestedAt.IsZero() {
+		return err
+	}
+	return w.hurry(ctx, key)
+}
+
+// hurry wakes a grant at once that waits for its link, and that somebody wants, if the
+// link is well. It looks at the link after the schedule is set: that took the place of
+// one that was set when the link became well.
+func (w *Worker) hurry(ctx context.Context, key domain.Key) error {
+	l, err := w.Links.Load(ctx, domain.Key{Link: key.Link})
+	if err != nil {
+		return fmt.Errorf("load link %s: %w", key.Link, err)
+	}
+	if l.State.Status() != link.StatusActive {
+		return nil
+	}
+	return w.Schedules.Set(ctx, key, w.Now())
 }
