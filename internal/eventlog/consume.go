@@ -85,11 +85,35 @@ func (d Durable) once(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := d.work(ctx, append(first, collect(more)...)); err != nil {
+		messages := append(first, collect(more)...)
+		done := atWork(messages, max(consumer.CachedInfo().Config.AckWait/3, 100*time.Millisecond))
+		err = d.work(ctx, messages)
+		if done(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// atWork has the server wait on for messages that take long, which else another node
+// would get as well, until done is called.
+func atWork(messages []jetstream.Msg, every time.Duration) (done func()) {
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for tick := time.NewTicker(every); ; {
+			select {
+			case <-stop:
+				tick.Stop()
+				return
+			case <-tick.C:
+				for _, m := range messages {
+					_ = m.InProgress() // what was acknowledged says so
+				}
+			}
+		}
+	}()
+	return func() { close(stop); <-stopped }
 }
 
 func collect(b jetstream.MessageBatch) []jetstream.Msg {

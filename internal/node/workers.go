@@ -51,7 +51,7 @@ func (n *Node) held(ctx context.Context, id uuid.UUID) (bool, error) {
 }
 
 func (n *Node) runErasure(ctx context.Context) error {
-	return n.eachEvent(bus.ErasureConsumer, n.erasureWorker().Handle).Run(ctx)
+	return n.durable(bus.ErasureConsumer, 50, atOnce(n.erasureWorker().Handle)).Run(ctx)
 }
 
 func (n *Node) runWake(ctx context.Context) error {
@@ -157,6 +157,24 @@ func (n *Node) eachEvent(consumer string, handle func(context.Context, domain.Re
 		return nil
 	})
 }
+
+// atOnce hands events to a worker that does not mind their order, several at a time: one
+// that waits holds up no other.
+func atOnce(handle func(context.Context, domain.Record) error) func(context.Context, []domain.Record) error {
+	return func(ctx context.Context, batch []domain.Record) error {
+		var group errgroup.Group
+		group.SetLimit(erasing)
+		errs := make([]error, len(batch))
+		for i, r := range batch {
+			group.Go(func() error { errs[i] = handle(ctx, r); return nil })
+		}
+		_ = group.Wait()
+		return errors.Join(errs...)
+	}
+}
+
+// erasing is how many erasures run at once: each waits for its provider.
+const erasing = 16
 
 // grantsOf lists the grants that a link ever had, by their subjects in the log. A
 // foreign message may be alone on one: then there is no grant.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"outlink/commands"
 	"outlink/domain"
@@ -78,21 +79,16 @@ func (w *Worker) endOrphan(ctx context.Context, key domain.Key) error {
 	return w.endGrant(ctx, key)
 }
 
+// parallel is how many grants of a deleted link are ended at once.
+const parallel = 16
+
 // eraseLink ends a link's grants first: revoking them needs the client secret.
 func (w *Worker) eraseLink(ctx context.Context, id uuid.UUID) error {
 	keys, err := w.GrantsOf(ctx, id)
 	if err != nil {
 		return fmt.Errorf("list the grants of link %s: %w", id, err)
 	}
-	var errs []error
-	for _, key := range keys {
-		err := w.endGrant(ctx, key)
-		if err != nil && !errors.Is(err, domain.ErrUndecodable) {
-			return err
-		}
-		errs = append(errs, err) // one that cannot be decoded keeps none of the others alive
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := w.endGrants(ctx, keys); err != nil {
 		return err
 	}
 	if err := w.eraseLeft(ctx, id); err != nil {
@@ -102,6 +98,33 @@ func (w *Worker) eraseLink(ctx context.Context, id uuid.UUID) error {
 		return fmt.Errorf("shred link %s: %w", id, err)
 	}
 	return nil
+}
+
+// endGrants ends several grants at a time. One that cannot be ended keeps none of the
+// others alive, but many tell of something that is away.
+func (w *Worker) endGrants(ctx context.Context, keys []domain.Key) error {
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	var mu sync.Mutex
+	var errs []error
+	for _, key := range keys {
+		mu.Lock()
+		failed := len(errs)
+		mu.Unlock()
+		if failed >= parallel {
+			break
+		}
+		group.Go(func() error {
+			if err := w.endGrant(ctx, key); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
+	return errors.Join(errs...)
 }
 
 // eraseLeft ends what never came to the log, as of an import that was cut off.

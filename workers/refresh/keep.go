@@ -125,7 +125,7 @@ func (w *Worker) replay(ctx context.Context, id uuid.UUID, b []byte) error {
 		return nil
 	}
 	plain, err := w.Vault.OpenAnswer(ctx, r.Key, id, r.Sealed)
-	shredded := domain.CodeOf(err) == domain.FailedPrecondition && at.State.Ended // else it is lost, and may be restored
+	shredded := domain.CodeOf(err) == domain.FailedPrecondition && at.State.Ended    // else it is lost, and may be restored
 	over := domain.CodeOf(err) == domain.Internal && r.Generation < at.State.Consent // the grant has another key since
 	if err != nil && (shredded || over) {
 		w.Journal.Drop(id)
