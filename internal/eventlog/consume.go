@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -85,7 +86,7 @@ func (d Durable) once(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		messages := append(first, collect(more)...)
+		messages := slices.Concat(first, collect(more))
 		done := atWork(messages, max(consumer.CachedInfo().Config.AckWait/3, 100*time.Millisecond))
 		err = d.work(ctx, messages)
 		if done(); err != nil {

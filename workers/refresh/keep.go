@@ -175,9 +175,13 @@ func (w *Worker) settleKept(ctx context.Context, id uuid.UUID, r record, s grant
 	if registration.Provider, err = w.Commands.Catalogue.Get(l.State.Provider); err != nil {
 		return err
 	}
-	if known, err := w.Commands.Registration(ctx, r.Key.Link, l.State); err == nil {
-		registration = known // a deleted link has no client secret any more
-	}
+	known, err := w.Commands.Registration(ctx, r.Key.Link, l.State)
+	switch {
+	case err == nil:
+		registration = known
+	case domain.CodeOf(err) == domain.Unavailable: // an orphan could not be revoked without the client secret
+		return fmt.Errorf("%w: %w", ErrKeyAway, err)
+	} // else there is no client secret any more: the link is deleted
 	a := attempt{
 		Worker: w, key: r.Key, id: id, header: w.header(), state: s, link: l.State, registration: registration,
 		fallback: r.Fallback, grantType: r.GrantType,

@@ -212,8 +212,12 @@ const (
 // recovering is how many of them are recovered at once.
 const recovering = 32
 
-// recoverEvery is the pause between two looks at what is left to recover.
-const recoverEvery = 5 * time.Second
+// The pause between two looks at what is left to recover grows: a disabled link may
+// stay so for long.
+const (
+	recoverAfter = 5 * time.Second
+	recoverEvery = 5 * time.Minute
+)
 
 // Recover takes up the attempts that an earlier life of this node left open and
 // that a power failure took from the journal, and returns when none is left. It
@@ -223,10 +227,10 @@ func (w *Worker) Recover(ctx context.Context, soon Soon) error {
 	if err != nil {
 		return fmt.Errorf("look for attempts of an earlier life: %w", err)
 	}
-	for len(left) > 0 {
+	for pause := recoverAfter; len(left) > 0; pause = min(2*pause, recoverEvery) {
 		left = w.recover(ctx, left)
 		select {
-		case <-time.After(recoverEvery):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return nil
 		}
