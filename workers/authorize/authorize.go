@@ -104,8 +104,7 @@ func (f *Flow) notPushed(ctx context.Context, link uuid.UUID, config uint64, ans
 
 // clientRejected has the link degraded, for all of its grants.
 func (f *Flow) clientRejected(ctx context.Context, link uuid.UUID, config uint64, ans answer.Answer) error {
-	h := commands.Header{CommandID: f.Commands.NewID(), Actor: "browser"}
-	if _, err := f.Commands.DegradeLink(ctx, link, h, commands.Refusal{ConfigVersion: config, Class: ans.Class, Code: ans.Code}); err != nil {
+	if _, err := f.Commands.DegradeLink(ctx, link, f.header(), commands.Refusal{ConfigVersion: config, Class: ans.Class, Code: ans.Code}); err != nil {
 		return err
 	}
 	return domain.Errorf(domain.LinkDegraded, "the provider rejects this link's client id or secret (%s); an administrator must correct it, then start again", ans.Code)
@@ -143,8 +142,7 @@ func (f *Flow) Complete(ctx context.Context, c Callback) (commands.Outcome, erro
 	if err := checkIssuer(at.State.Authorization, c.Issuer); err != nil {
 		return commands.Outcome{}, err
 	}
-	h := commands.Header{CommandID: f.Commands.NewID(), Actor: "browser"}
-	if _, err := f.Commands.ConsumeAuthorization(ctx, commands.ConsumeAuthorization{Header: h, Key: key, Authorization: id}); err != nil {
+	if _, err := f.Commands.ConsumeAuthorization(ctx, commands.ConsumeAuthorization{Header: f.header(), Key: key, Authorization: id}); err != nil {
 		return commands.Outcome{}, err
 	}
 	if c.Error != "" || c.Code.IsZero() {
@@ -175,8 +173,7 @@ func (f *Flow) denied(ctx context.Context, key domain.Key, id uuid.UUID, c Callb
 
 func (f *Flow) fail(ctx context.Context, key domain.Key, id uuid.UUID, why grant.Reason, code string) error {
 	_, err := f.Commands.FailAuthorization(ctx, commands.FailAuthorization{
-		Header: commands.Header{CommandID: f.Commands.NewID(), Actor: "browser"},
-		Key:    key, Authorization: id, Reason: why, ProviderCode: code,
+		Header: f.header(), Key: key, Authorization: id, Reason: why, ProviderCode: code,
 	})
 	return err
 }
@@ -200,14 +197,14 @@ func (f *Flow) exchange(ctx context.Context, key domain.Key, id uuid.UUID, g gra
 	if ans.Class != answer.Issued {
 		return f.notIssued(ctx, key, id, l.State.ConfigVersion, ans)
 	}
-	out, err := f.Commands.IssueToken(ctx, commands.Header{CommandID: f.Commands.NewID(), Actor: "browser"}, commands.NewToken{
+	token := consent{commands: f.Commands, revoker: f.Endpoints, registration: r, header: f.header, log: f.Log}
+	return token.store(ctx, commands.NewToken{
 		Key: key, Subject: g.Subject, Exchange: id, Cause: grant.ByAuthorization, ReceivedAt: ans.SentAt, Token: *ans.Token,
 	})
-	if domain.CodeOf(err) == domain.FailedPrecondition {
-		revoked := erasure.Orphan(ctx, f.Endpoints, r, *ans.Token)
-		f.Log.Warn("a token came after its consent was over; it is not kept", "grant", key.Grant, "authorization", id, "revoked", revoked == nil, "problem", revoked)
-	}
-	return out, err
+}
+
+func (f *Flow) header() commands.Header {
+	return commands.Header{CommandID: f.Commands.NewID(), Actor: "browser"}
 }
 
 func (f *Flow) notIssued(ctx context.Context, key domain.Key, id uuid.UUID, config uint64, ans answer.Answer) (commands.Outcome, error) {

@@ -150,31 +150,13 @@ func (v device) heard(ctx context.Context, ans answer.Answer) error {
 	return v.Later(ctx, v.key, v.code.NotBefore)
 }
 
-// storeWithin is how long a token is tried to be stored while the log is away.
-const storeWithin = time.Minute
-
-// issue stores the token again and again: the provider gives it once.
 func (v device) issue(ctx context.Context, ans answer.Answer) error {
-	ctx, cancel := context.WithTimeout(ctx, storeWithin)
-	defer cancel()
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, slower) {
-		_, err := v.Commands.IssueToken(ctx, v.header(), commands.NewToken{
-			Key: v.key, Subject: v.state.Subject, Exchange: v.state.Authorization.Authorization, Cause: grant.ByAuthorization,
-			ReceivedAt: ans.SentAt, Token: *ans.Token,
-		})
-		if domain.CodeOf(err) == domain.FailedPrecondition {
-			problem := erasure.Orphan(ctx, v.Endpoint, v.registration, *ans.Token)
-			v.Log.Warn("a token came after its consent was over; it is not kept", "grant", v.key.Grant, "revoked", problem == nil, "problem", problem)
-		}
-		if domain.CodeOf(err) != domain.Unavailable {
-			return err
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return err
-		}
-	}
+	c := consent{commands: v.Commands, revoker: v.Endpoint, registration: v.registration, header: v.header, log: v.Log}
+	_, err := c.store(ctx, commands.NewToken{
+		Key: v.key, Subject: v.state.Subject, Exchange: v.state.Authorization.Authorization, Cause: grant.ByAuthorization,
+		ReceivedAt: ans.SentAt, Token: *ans.Token,
+	})
+	return err
 }
 
 // passing reports whether asking again may help.

@@ -56,7 +56,7 @@ func (b *booth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer := b.script[min(b.asked, len(b.script)-1)]
 	b.asked++
 	b.mu.Unlock()
-	if answer == cut || r.FormValue("device_code") != "hush" {
+	if answer == cut || r.FormValue("device_code")+r.FormValue("code") != "hush" {
 		panic(http.ErrAbortHandler)
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -86,8 +86,8 @@ func newBooth(t *testing.T, script ...string) *booth {
 	out, err := svc.CreateOutgoingLink(t.Context(), commands.CreateOutgoingLink{
 		Header: commands.Header{CommandID: uuid.New()}, ClientSecret: domain.SecretInput{Clear: domain.NewSecret("secret")},
 		Draft: commands.Draft{
-			Name: "tv", Provider: "custom", ClientID: "id", AuthStyle: link.Body, GrantTypes: []link.GrantType{link.DeviceCode},
-			TokenEndpoint: server + "/token", DeviceEndpoint: server + "/device",
+			Name: "tv", Provider: "custom", ClientID: "id", AuthStyle: link.Body, GrantTypes: []link.GrantType{link.DeviceCode, link.AuthorizationCode},
+			AuthorizationEndpoint: server + "/authorize", TokenEndpoint: server + "/token", DeviceEndpoint: server + "/device",
 		},
 	})
 	if err != nil {
@@ -198,22 +198,6 @@ func TestOneAsks(t *testing.T) {
 			t.Errorf("%d questions, generation %d", b.asked, s.Generation)
 		}
 	}
-}
-
-// befalling is a vault before which something happens once, and which then may be away.
-type befalling struct {
-	commands.Vault
-	before func() error
-}
-
-func (v *befalling) StoreCredential(ctx context.Context, key domain.Key, c commands.Credential, after uint64) error {
-	if f := v.before; f != nil {
-		v.before = nil
-		if err := f(); err != nil {
-			return err
-		}
-	}
-	return v.Vault.StoreCredential(ctx, key, c, after)
 }
 
 // The vault is away while a device's token is to be stored. Another node asks
