@@ -97,7 +97,7 @@ func parameters(r httpapi.Route, question map[string]string) []document {
 	var all []document
 	for _, p := range r.Params {
 		in := "query"
-		if strings.Contains(r.Path, "{"+p.Name+"}") {
+		if r.InPath(p) {
 			in = "path"
 		}
 		typ, means := schema{"type": "string"}, p.Means

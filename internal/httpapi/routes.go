@@ -2,7 +2,10 @@ package httpapi
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -157,11 +160,15 @@ func (a *API) query(route Route) http.HandlerFunc {
 
 // question is what the query is asked; what is missing is left out.
 func (r Route) question(from *http.Request) (map[string]any, error) {
+	given, err := r.given(from.URL.RawQuery)
+	if err != nil {
+		return nil, err
+	}
 	q := map[string]any{}
 	for _, p := range r.Params {
-		value := from.PathValue(p.Name)
-		if value == "" {
-			value = from.URL.Query().Get(p.Name)
+		value := given.Get(p.Name)
+		if r.InPath(p) {
+			value = from.PathValue(p.Name)
 		}
 		if value == "" {
 			continue
@@ -180,6 +187,35 @@ func (r Route) question(from *http.Request) (map[string]any, error) {
 	}
 	return q, nil
 }
+
+// given are the parameters of a query string. Of one that is misspelled or given
+// twice, something else would be answered than was asked.
+func (r Route) given(query string) (url.Values, error) {
+	given, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, domain.Errorf(domain.InvalidArgument, "the parameters are not readable: %v", err)
+	}
+	var known []string
+	for _, p := range r.Params {
+		if !r.InPath(p) {
+			known = append(known, p.Name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		switch {
+		case len(known) == 0:
+			return nil, domain.Errorf(domain.InvalidArgument, "unknown parameter %q; %s takes none", clip(name), r.Path)
+		case !slices.Contains(known, name):
+			return nil, domain.Errorf(domain.InvalidArgument, "unknown parameter %q; %s takes %s", clip(name), r.Path, strings.Join(known, ", "))
+		case len(given[name]) > 1:
+			return nil, domain.Errorf(domain.InvalidArgument, "%s is given %d times; give it once", name, len(given[name]))
+		}
+	}
+	return given, nil
+}
+
+// InPath reports whether a parameter is one of the route's path.
+func (r Route) InPath(p Param) bool { return strings.Contains(r.Path, "{"+p.Name+"}") }
 
 // InQuestion is the parameter's name in the question.
 func (p Param) InQuestion() string {
