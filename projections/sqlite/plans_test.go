@@ -27,7 +27,11 @@ func TestEveryPageIsARange(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, id := t.Context(), uuid.New()
-	after := "eyJzIjo5OSwiayI6ImEiLCJpIjoiMDE5YWI0YTAtMDAwMC03MDAwLTgwMDAtMDAwMDAwMDAwMDAwIn0" // of sequence, name and id
+	const (
+		change = "eyJzIjo5OX0"                                                            // a sequence
+		moment = "eyJzIjo5OSwiaSI6IjAxOWFiNGEwLTAwMDAtNzAwMC04MDAwLTAwMDAwMDAwMDAwMCJ9"   // a time and an id
+		word   = "eyJrIjoiYSIsImkiOiIwMTlhYjRhMC0wMDAwLTcwMDAtODAwMC0wMDAwMDAwMDAwMDAifQ" // a name and an id
+	)
 	links := func(f projections.LinkFilter) func(*tables.Reader) error {
 		return func(r *tables.Reader) error { _, _, err := r.Links(ctx, f); return err }
 	}
@@ -47,28 +51,28 @@ func TestEveryPageIsARange(t *testing.T) {
 		want string
 	}{
 		{links(projections.LinkFilter{}), "links_g1_status (status=?)"},
-		{links(projections.LinkFilter{After: after}), "links_g1_status (status=? AND changed<?)"},
-		{links(projections.LinkFilter{Status: link.StatusActive, After: after}), "links_g1_status (status=? AND changed<?)"},
+		{links(projections.LinkFilter{After: change}), "links_g1_status (status=? AND changed<?)"},
+		{links(projections.LinkFilter{Status: link.StatusActive, After: change}), "links_g1_status (status=? AND changed<?)"},
 		{links(projections.LinkFilter{Provider: "google"}), "links_g1_provider (provider=? AND status=?)"},
-		{links(projections.LinkFilter{Provider: "google", Status: link.StatusDeleted, After: after}), "links_g1_provider (provider=? AND status=? AND changed<?)"},
-		{links(projections.LinkFilter{Health: projections.HealthAttention, After: after}), "links_g1_health (health=? AND status=? AND changed<?)"},
+		{links(projections.LinkFilter{Provider: "google", Status: link.StatusDeleted, After: change}), "links_g1_provider (provider=? AND status=? AND changed<?)"},
+		{links(projections.LinkFilter{Health: projections.HealthAttention, After: change}), "links_g1_health (health=? AND status=? AND changed<?)"},
 		{links(projections.LinkFilter{Expiring: time.Now()}), "link_expiries_g1_status (status=? AND next_expiry<?)"},
-		{links(projections.LinkFilter{Expiring: time.Now(), After: after}), "link_expiries_g1_status (status=? AND (next_expiry,link_id)>(?,?) AND next_expiry<?)"},
+		{links(projections.LinkFilter{Expiring: time.Now(), After: moment}), "link_expiries_g1_status (status=? AND (next_expiry,link_id)>(?,?) AND next_expiry<?)"},
 		{links(projections.LinkFilter{Expiring: time.Now(), Text: "a"}), "links_g1_name (status=? AND name_lower>? AND name_lower<?)"},
 		{links(projections.LinkFilter{Expiring: time.Now(), Provider: "google"}), "link_expiries_g1_provider (provider=? AND status=? AND next_expiry<?)"},
 		{links(projections.LinkFilter{Text: "a"}), "links_g1_name (status=? AND name_lower>? AND name_lower<?)"},
-		{links(projections.LinkFilter{Text: "a", After: after}), "links_g1_name (status=? AND (name_lower,link_id)>(?,?) AND name_lower<?)"},
+		{links(projections.LinkFilter{Text: "a", After: word}), "links_g1_name (status=? AND (name_lower,link_id)>(?,?) AND name_lower<?)"},
 		{links(projections.LinkFilter{Text: "a", Provider: "google"}), "links_g1_provider_name (provider=? AND status=? AND name_lower>? AND name_lower<?)"},
 		{links(projections.LinkFilter{Name: "a"}), "links_g1_name (status=? AND name_lower=?)"},
 		{links(projections.LinkFilter{Name: "a", Provider: "google"}), "links_g1_provider_name (provider=? AND status=? AND name_lower=?)"},
 		{grants(projections.GrantFilter{}), "grants_g1_subject (link_id=?)"},
-		{grants(projections.GrantFilter{After: after}), "grants_g1_subject (link_id=? AND (subject,grant_id)>(?,?))"},
+		{grants(projections.GrantFilter{After: word}), "grants_g1_subject (link_id=? AND (subject,grant_id)>(?,?))"},
 		{grants(projections.GrantFilter{Status: grant.StatusActive}), "grants_g1_status (link_id=? AND status=?)"},
-		{grants(projections.GrantFilter{Status: grant.StatusActive, After: after}), "grants_g1_status (link_id=? AND status=? AND (subject,grant_id)>(?,?))"},
+		{grants(projections.GrantFilter{Status: grant.StatusActive, After: word}), "grants_g1_status (link_id=? AND status=? AND (subject,grant_id)>(?,?))"},
 		{activity(projections.ActivityFilter{Before: 99}), "activity_g1_link (link_id=? AND sequence<?)"},
 		{activity(projections.ActivityFilter{Grant: id, Before: 99}), "activity_g1_grant (link_id=? AND grant_id=? AND sequence<?)"},
 		{due(projections.DueFilter{Before: time.Now()}), "grants_g1_due (due_at<?)"},
-		{due(projections.DueFilter{Before: time.Now(), After: after}), "grants_g1_due ((due_at,grant_id)>(?,?) AND due_at<?)"},
+		{due(projections.DueFilter{Before: time.Now(), After: moment}), "grants_g1_due ((due_at,grant_id)>(?,?) AND due_at<?)"},
 	} {
 		plan, err := plan(s, tt.ask)
 		if err != nil {

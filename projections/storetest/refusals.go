@@ -42,6 +42,10 @@ func testInvalid(t *testing.T, open Open) {
 			_, _, err := s.Links(ctx, projections.LinkFilter{After: "page 2"})
 			return err
 		},
+		"cursor of another order": func(ctx context.Context) error {
+			_, _, err := s.Links(ctx, projections.LinkFilter{Expiring: time.Now(), After: "eyJzIjo5OX0"}) // {"s":99}
+			return err
+		},
 		"status of links": func(ctx context.Context) error {
 			_, _, err := s.Links(ctx, projections.LinkFilter{Status: "broken"})
 			return err

@@ -45,15 +45,36 @@ func (c cursor) String() string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
+// order is what a list is ordered by.
+type order int
+
+const (
+	changes order = iota // Sequence
+	times                // Sequence, in microseconds, and ID
+	words                // Key and ID
+)
+
+// in reports whether a page of that order can have ended here. In another one it
+// would begin anywhere.
+func (c cursor) in(o order) bool {
+	switch o {
+	case times:
+		return c.Key == "" && c.ID != uuid.Nil
+	case words:
+		return c.Sequence == 0 && c.ID != uuid.Nil
+	}
+	return c.Sequence != 0 && c.Key == "" && c.ID == uuid.Nil
+}
+
 // parseCursor reads what String wrote; an empty one begins at the first page.
-func parseCursor(s string) (*cursor, error) {
+func parseCursor(s string, o order) (*cursor, error) {
 	if s == "" {
 		return nil, nil
 	}
 	var c cursor
 	b, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil || json.Unmarshal(b, &c) != nil {
-		return nil, domain.Errorf(domain.InvalidArgument, "cursor %q is not one that a page ended with; start without a cursor", s)
+	if err != nil || json.Unmarshal(b, &c) != nil || !c.in(o) {
+		return nil, domain.Errorf(domain.InvalidArgument, "cursor %q is not one that a page of this list ended with; start without a cursor", s)
 	}
 	return &c, nil
 }

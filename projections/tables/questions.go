@@ -100,6 +100,17 @@ func byName(f projections.LinkFilter) bool { return f.Text != "" || f.Name != ""
 // byExpiry reports whether links are listed by their next expiry.
 func byExpiry(f projections.LinkFilter) bool { return !f.Expiring.IsZero() }
 
+// linkOrder is what links are listed by: newest first, unless the filter says more.
+func linkOrder(f projections.LinkFilter) order {
+	switch {
+	case byExpiry(f):
+		return times
+	case byName(f):
+		return words
+	}
+	return changes
+}
+
 func (q *question) whereLink(f projections.LinkFilter, after *cursor) {
 	if f.Provider != "" {
 		q.add(" AND provider = ?", f.Provider)

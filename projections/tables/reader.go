@@ -165,7 +165,7 @@ func (r *Reader) Grant(ctx context.Context, id uuid.UUID) (projections.GrantRow,
 // Links lists links.
 func (r *Reader) Links(ctx context.Context, f projections.LinkFilter) ([]projections.LinkRow, string, error) {
 	limit, errLimit := pageSize(f.Limit, maxPage)
-	after, errCursor := parseCursor(f.After)
+	after, errCursor := parseCursor(f.After, linkOrder(f))
 	if err := errors.Join(errLimit, errCursor, known("status", f.Status, linkStatuses), known("health", f.Health, healths)); err != nil {
 		return nil, "", err
 	}
@@ -184,10 +184,10 @@ func (r *Reader) Links(ctx context.Context, f projections.LinkFilter) ([]project
 		return nil, "", err
 	}
 	rows, next := cut(rows, limit, func(row projections.LinkRow) cursor {
-		switch {
-		case byExpiry(f):
+		switch linkOrder(f) {
+		case times:
 			return cursor{Sequence: uint64(row.NextExpiry.UnixMicro()), ID: row.Link}
-		case byName(f):
+		case words:
 			return cursor{Key: string(projections.NameKey(row.State.Name)), ID: row.Link}
 		}
 		return cursor{Sequence: row.Changed}
@@ -238,7 +238,7 @@ func (r *Reader) counts(ctx context.Context, sql string) ([]projections.LinkCoun
 // Grants lists a link's grants.
 func (r *Reader) Grants(ctx context.Context, f projections.GrantFilter) ([]projections.GrantRow, string, error) {
 	limit, errLimit := pageSize(f.Limit, maxPage)
-	after, errCursor := parseCursor(f.After)
+	after, errCursor := parseCursor(f.After, words)
 	if err := errors.Join(errLimit, errCursor, known("status", f.Status, grantStatuses), linkGiven(f.Link)); err != nil {
 		return nil, "", err
 	}
@@ -278,7 +278,7 @@ func (r *Reader) Activity(ctx context.Context, f projections.ActivityFilter) ([]
 // Due lists grants that somebody must look at.
 func (r *Reader) Due(ctx context.Context, f projections.DueFilter) ([]projections.GrantRow, string, error) {
 	limit, errLimit := pageSize(f.Limit, maxDue)
-	after, errCursor := parseCursor(f.After)
+	after, errCursor := parseCursor(f.After, times)
 	if err := errors.Join(errLimit, errCursor); err != nil {
 		return nil, "", err
 	}
