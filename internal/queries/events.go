@@ -32,5 +32,8 @@ func (s *Service) ListEvents(ctx context.Context, q ListEvents) (EventList, erro
 		return EventList{}, err
 	}
 	records, err := s.Read.Activity(ctx, projections.ActivityFilter{Link: q.Link, Grant: q.Grant, Before: q.Before, Limit: q.Limit})
+	if err == nil && len(records) == 0 {
+		_, err = s.Read.Link(ctx, q.Link)
+	}
 	return EventList{Events: append([]domain.Record{}, records...), Staleness: stale}, err
 }

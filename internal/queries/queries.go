@@ -270,6 +270,9 @@ func (s *Service) ListGrants(ctx context.Context, q ListGrants) (GrantList, erro
 		return GrantList{}, err
 	}
 	rows, next, err := s.Read.Grants(ctx, projections.GrantFilter{Link: q.Link, Status: q.Status, After: q.After, Limit: q.Limit})
+	if err == nil && len(rows) == 0 {
+		_, err = s.Read.Link(ctx, q.Link) // a link without grants is not a link that there is not
+	}
 	list := GrantList{Grants: []GrantView{}, Next: next, Staleness: stale}
 	for _, r := range rows {
 		list.Grants = append(list.Grants, viewGrant(r, s.Now()))
