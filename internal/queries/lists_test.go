@@ -55,3 +55,14 @@ func TestListsOfNoLink(t *testing.T) {
 		}
 	}
 }
+
+// Tokens that end within less than nothing are not asked for.
+func TestExpiringWithin(t *testing.T) {
+	s := &queries.Service{Read: oneLink{}, Changed: func() <-chan struct{} { return nil }, Now: time.Now}
+	for within, good := range map[string]bool{"24h": true, "0s": true, "-5h": false, "soon": false} {
+		_, err := s.ListLinks(t.Context(), queries.ListLinks{ExpiringWithin: within})
+		if good && err != nil || !good && domain.CodeOf(err) != domain.InvalidArgument {
+			t.Errorf("expiring within %s: %v", within, err)
+		}
+	}
+}

@@ -165,8 +165,8 @@ func (s *Service) ListLinks(ctx context.Context, q ListLinks) (LinkList, error) 
 	f := projections.LinkFilter{Provider: q.Provider, Status: q.Status, Text: q.Text, Health: q.Health, After: q.After, Limit: q.Limit}
 	if q.ExpiringWithin != "" {
 		within, err := time.ParseDuration(q.ExpiringWithin)
-		if err != nil {
-			return LinkList{}, domain.Errorf(domain.InvalidArgument, "expiring_within %q is no duration such as 24h", q.ExpiringWithin)
+		if err != nil || within < 0 {
+			return LinkList{}, domain.Errorf(domain.InvalidArgument, "expiring_within %q is no duration from now on, such as 24h", q.ExpiringWithin)
 		}
 		f.Expiring = s.Now().Add(within)
 	}

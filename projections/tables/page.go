@@ -27,7 +27,7 @@ func pageSize(limit, most int) (int, error) {
 	case limit == 0:
 		return defaultPage, nil
 	case limit < 0 || limit > most:
-		return 0, domain.Errorf(domain.InvalidArgument, "limit %d is not between 1 and %d", limit, most)
+		return 0, domain.Errorf(domain.InvalidArgument, "limit %d is not between 1 and %d; 0 means %d", limit, most, defaultPage)
 	}
 	return limit, nil
 }
