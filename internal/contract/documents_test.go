@@ -1,6 +1,7 @@
 package contract_test
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -47,7 +48,7 @@ func (r recorder) HandleFunc(pattern string, h func(http.ResponseWriter, *http.R
 func TestOpenAPIHasEveryRoute(t *testing.T) {
 	mux := recorder{http.NewServeMux(), map[string]bool{}}
 	(&httpapi.API{}).Register(mux)
-	delete(mux.patterns, "/api/") // says that there is nothing
+	maps.DeleteFunc(mux.patterns, func(p string, _ bool) bool { return !strings.Contains(p, " ") }) // of any method: they only refuse
 	served := map[string]bool{}
 	var document struct {
 		Paths map[string]map[string]any `yaml:"paths"`

@@ -3,6 +3,7 @@ package contract
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -140,6 +141,8 @@ test compares each schema with the released one. What it reads refuses unknown m
 		code := domain.Code(v.Value)
 		fmt.Fprintf(&b, "| `%s` | %s | %d | %d |\n", v.Value, v.Text, code.HTTPStatus(), code.Exit())
 	}
+	fmt.Fprintf(&b, "\nTwo statuses over HTTP say more than their code, `%s`: %d for a wrong method, with the header `Allow`, and %d for a command that is too large.\n",
+		domain.InvalidArgument, http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge)
 	b.WriteString("\nOver NATS the code is in the header `Nats-Service-Error-Code`, and the body is\n\n" + p.members(Error))
 	b.WriteString("\n## Headers of an event\n\n| header | meaning |\n|---|---|\n")
 	for _, name := range slices.Sorted(maps.Keys(EventHeaders)) {

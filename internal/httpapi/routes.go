@@ -133,6 +133,7 @@ type Mux interface {
 // Register adds the routes.
 func (a *API) Register(mux Mux) {
 	for _, r := range Routes() {
+		mux.HandleFunc(r.Path, a.wrongMethod(r))
 		if r.Query != "" {
 			mux.HandleFunc(r.Pattern(), a.query(r))
 			continue
@@ -140,8 +141,20 @@ func (a *API) Register(mux Mux) {
 		mux.HandleFunc(r.Pattern(), r.serve(a))
 	}
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
-		a.fail(w, domain.Errorf(domain.NotFound, "there is nothing at %s %s", r.Method, clip(r.URL.Path)))
+		a.fail(w, domain.Errorf(domain.NotFound, "there is nothing at %s %s", clip(r.Method), clip(r.URL.Path)))
 	})
+}
+
+// wrongMethod answers what a route is asked by another method than its own.
+func (a *API) wrongMethod(route Route) http.HandlerFunc {
+	allowed := route.Method
+	if allowed == http.MethodGet {
+		allowed += ", " + http.MethodHead
+	}
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", allowed)
+		a.failAs(w, http.StatusMethodNotAllowed, domain.Errorf(domain.InvalidArgument, "%s takes %s, not %s", route.Path, allowed, clip(r.Method)))
+	}
 }
 
 // query answers a route by its query.

@@ -16,9 +16,10 @@ import (
 func asked(t *testing.T, method, path string) (*http.Response, httpapi.Problem) {
 	t.Helper()
 	mux := http.NewServeMux()
-	(&httpapi.API{Log: slog.New(slog.NewTextHandler(io.Discard, nil))}).Register(mux)
+	api := &httpapi.API{PublicURL: "http://example.com", Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	api.Register(mux)
 	w := httptest.NewRecorder()
-	mux.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, nil))
+	api.Protect(mux).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, nil))
 	var p httpapi.Problem
 	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
 		t.Errorf("%s %s answered no JSON: %s", method, path, w.Body)
@@ -40,6 +41,28 @@ func TestParametersThatAreNone(t *testing.T) {
 	} {
 		if res, p := asked(t, http.MethodGet, path); res.StatusCode != http.StatusBadRequest || !strings.Contains(p.Detail, says) || len(p.Detail) > 300 {
 			t.Errorf("%.100s: %d %s", path, res.StatusCode, p.Detail)
+		}
+	}
+}
+
+// A wrong method is told from a wrong address, with the right one.
+func TestMethods(t *testing.T) {
+	for _, tt := range []struct {
+		method, path string
+		status       int
+		allow        string
+	}{
+		{http.MethodDelete, "/api/v1/links/crm", http.StatusMethodNotAllowed, "GET, HEAD"},
+		{http.MethodPost, "/api/v1/links", http.StatusMethodNotAllowed, "GET, HEAD"},
+		{http.MethodGet, "/api/v1/commands/DisableLink", http.StatusMethodNotAllowed, "POST"},
+		{http.MethodPost, "/livez", http.StatusMethodNotAllowed, "GET, HEAD"},
+		{strings.Repeat("X", 5000), "/openapi.yaml", http.StatusMethodNotAllowed, "GET, HEAD"},
+		{http.MethodGet, "/api/v1/link", http.StatusNotFound, ""},
+		{http.MethodPost, "/api/v1/links/crm/grant", http.StatusNotFound, ""},
+	} {
+		res, p := asked(t, tt.method, tt.path)
+		if res.StatusCode != tt.status || p.Status != tt.status || res.Header.Get("Allow") != tt.allow || len(p.Detail) > 300 {
+			t.Errorf("%.10s %s: %d, allowed %q, %s", tt.method, tt.path, res.StatusCode, res.Header.Get("Allow"), p.Detail)
 		}
 	}
 }
