@@ -35,7 +35,8 @@ type API struct {
 }
 
 // Protect refuses cross-site posts from browsers (they carry no bearer here) and
-// names that lead to this machine without being ours (DNS rebinding).
+// names that lead to this machine without being ours (DNS rebinding), and
+// addresses of the API with a part left out.
 func (a *API) Protect(next http.Handler) http.Handler {
 	public, _ := url.Parse(a.PublicURL)
 	sameOrigin := http.NewCrossOriginProtection()
@@ -46,6 +47,10 @@ func (a *API) Protect(next http.Handler) http.Handler {
 		}
 		if err := sameOrigin.Check(r); err != nil {
 			a.fail(w, domain.Errorf(domain.PermissionDenied, "a cross-origin request was refused; open %s itself", a.PublicURL))
+			return
+		}
+		if path := r.URL.EscapedPath(); strings.HasPrefix(path, "/api/") && strings.Contains(path, "//") { // the mux would lead on to another address
+			a.fail(w, domain.Errorf(domain.NotFound, "there is nothing at %s, where a part of the address is left out", clip(r.URL.Path)))
 			return
 		}
 		w.Header().Set("X-Content-Type-Options", "nosniff")

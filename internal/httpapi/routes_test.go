@@ -66,3 +66,15 @@ func TestMethods(t *testing.T) {
 		}
 	}
 }
+
+// An address whose id was left out does not lead on to another one.
+func TestAddressWithoutID(t *testing.T) {
+	for _, path := range []string{"/api/v1/links//grants", "/api//v1/links", "/api/v1/links//"} {
+		if res, p := asked(t, http.MethodGet, path); res.StatusCode != http.StatusNotFound || !strings.Contains(p.Detail, "left out") {
+			t.Errorf("%s: %d %s", path, res.StatusCode, p.Detail)
+		}
+	}
+	if res, p := asked(t, http.MethodGet, "/api/v1/links/a%2F%2Fb?foo=1"); res.StatusCode != http.StatusBadRequest {
+		t.Errorf("a name with slashes: %d %s", res.StatusCode, p.Detail)
+	}
+}
