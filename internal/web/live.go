@@ -26,9 +26,15 @@ const (
 
 // stream sends a fragment whole on each connect and whenever it changed, each
 // with the log's sequence as its id: a browser that was away has missed nothing.
+// What can never be shown is no stream; it is refused.
 func (s *Site) stream(w http.ResponseWriter, r *http.Request, read func(context.Context) (component, error)) {
 	ctx := r.Context()
 	changes := s.Changes(ctx) // before the first read: a change in between is not lost
+	next, err := s.event(ctx, read)
+	if code := domain.CodeOf(err); code == domain.NotFound || code == domain.InvalidArgument {
+		s.page(w, r, code.HTTPStatus(), problemNote(domain.Public(err).Message))
+		return
+	}
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
@@ -39,12 +45,11 @@ func (s *Site) stream(w http.ResponseWriter, r *http.Request, read func(context.
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	var last []byte
-	for {
-		next, err := s.event(ctx, read)
+	for ; ; next, err = s.event(ctx, read) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil {
+		if err != nil && domain.CodeOf(err) == domain.Internal { // else the fragment says it
 			slog.ErrorContext(ctx, "read for a live page", "path", r.URL.Path, "error", err)
 		}
 		if bytes.Equal(next, last) {
@@ -104,9 +109,6 @@ func (s *Site) event(ctx context.Context, read func(context.Context) (component,
 		fmt.Fprintf(&b, "data: %s\n", strings.TrimRight(line, "\r\n"))
 	}
 	b.WriteString("\n")
-	if domain.CodeOf(failed) != domain.Internal {
-		failed = nil // the fragment says it
-	}
 	return b.Bytes(), failed
 }
 

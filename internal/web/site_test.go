@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -30,6 +31,7 @@ func body(t *testing.T, r *http.Response, err error) (*http.Response, string) {
 
 func TestPages(t *testing.T) {
 	_, srv := start(t)
+	client := &http.Client{Timeout: 10 * time.Second} // a stream would have no end
 	for _, c := range []struct {
 		path   string
 		status int
@@ -45,6 +47,7 @@ func TestPages(t *testing.T) {
 		{"/links/" + linkA.String() + "?min_sequence=7", 200, []string{"renews in 12 s"}},
 		{"/links/" + uuid.NewString(), 404, []string{"Not found"}},
 		{"/links/nonsense", 404, []string{"names no link"}},
+		{"/live/links/" + uuid.NewString(), 404, []string{"does not exist"}},
 		{"/static/outlink.css", 200, []string{"light-dark("}},
 		{"/static/htmx.min.js", 200, []string{"htmx"}},
 	} {
