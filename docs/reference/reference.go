@@ -1,5 +1,5 @@
 // Package reference holds what is generated from the Go types and committed:
-// the documents of the two APIs, and a page for each command and event.
+// the documents of the two APIs, and a page for each command, query and event.
 package reference
 
 import "embed"

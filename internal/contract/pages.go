@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"outlink/domain"
+	"outlink/internal/queries"
 )
 
 // Pages are the files of docs/reference in Markdown, by path. example returns
@@ -20,6 +21,10 @@ func Pages(p Prose, example func(path string) string) map[string]string {
 	}
 	for _, e := range Events() {
 		pages["events/"+e.ID+".md"] = p.eventPage(e, example("events/"+e.ID+".json"))
+	}
+	answers := Answers()
+	for i, q := range Questions() {
+		pages["queries/"+q.Type.Name()+".md"] = p.queryPage(q, answers[i])
 	}
 	return pages
 }
@@ -34,7 +39,7 @@ func (p Prose) commandPage(c Message, example string) string {
 	fmt.Fprintf(&b, "| request, answered by the [outcome](../README.md#outcome) | `%s` |\n", namespace.Command(name))
 	fmt.Fprintf(&b, "| durable, by JetStream; secrets sealed | `%s` |\n", namespace.Submit(name))
 	fmt.Fprintf(&b, "| HTTP | `POST /api/v1/commands/%s` |\n\n", name)
-	b.WriteString(schemaLine(c))
+	b.WriteString(schemaLine("Schema", c))
 	b.WriteString("## Members\n\n" + p.members(c))
 	b.WriteString("\n## Errors\n\n| code | meaning |\n|---|---|\n")
 	for _, v := range p.Values["outlink/domain.Code"] {
@@ -53,13 +58,13 @@ func (p Prose) eventPage(e Message, example string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s# %s\n\n%s\n\n", made, e.ID, p.Type(e.Type))
 	fmt.Fprintf(&b, "Subject: `%s%s`, in the stream `%s`. The header `ce-type` is the name above.\n\n", namespace, subject, namespace.Events())
-	b.WriteString(schemaLine(e))
+	b.WriteString(schemaLine("Schema", e))
 	fmt.Fprintf(&b, "## Members\n\n%s\n## Example\n\n```json\n%s```\n", p.members(e), example)
 	return b.String()
 }
 
-func schemaLine(m Message) string {
-	return fmt.Sprintf("Schema: [%[1]s](../../../domain/schemas/%[1]s.json), which a node serves as `/schemas/%[1]s.json`.\n\n", m.ID)
+func schemaLine(what string, m Message) string {
+	return fmt.Sprintf("%[1]s: [%[2]s](../../../domain/schemas/%[2]s.json), which a node serves as `/schemas/%[2]s.json`.\n\n", what, m.ID)
 }
 
 // members is a table of a message's members, the required ones first.
@@ -105,6 +110,9 @@ func typeWords(s schema) string {
 	case s["$ref"] != nil, s["additionalProperties"] != nil:
 		return "object"
 	}
+	if s["type"] == nil {
+		return "any JSON"
+	}
 	return fmt.Sprint(s["type"])
 }
 
@@ -129,6 +137,15 @@ test compares each schema with the released one. What it reads refuses unknown m
 		fmt.Fprintf(&b, "| [%[1]s](commands/%[1]s.md) | %[2]s |\n", c.Type.Name(), first(p.Type(c.Type)))
 	}
 	b.WriteString("\n## Outcome\n\n" + p.Type(Outcome.Type) + "\n\n" + p.members(Outcome))
+	b.WriteString("\n## Queries\n\n| query | what it does |\n|---|---|\n")
+	for _, q := range Questions() {
+		fmt.Fprintf(&b, "| [%[1]s](queries/%[1]s.md) | %[2]s |\n", q.Type.Name(), first(p.Type(q.Type)))
+	}
+	fmt.Fprintf(&b, `
+Queries are answered by a read model, which follows the log. To read what you have just written, give the %[1]ssequence%[1]s of the
+command's outcome as %[1]smin_sequence%[1]s, or say %[1]s"fresh": true%[1]s (over NATS alone) for all that the log has now: the answer waits for it,
+%[2]s at most, and is %[1]s%[3]s%[1]s after that. A read model that has stopped is not waited for; then %[1]sstale%[1]s says why.
+`, "`", queries.MaxWait, domain.Unavailable)
 	b.WriteString("\n## Events\n\n| event | what happened |\n|---|---|\n")
 	for _, e := range Events() {
 		fmt.Fprintf(&b, "| [%[1]s](events/%[1]s.md) | %[2]s |\n", e.ID, first(p.Type(e.Type)))

@@ -25,11 +25,26 @@ func TestPages(t *testing.T) {
 	}
 	only(t, reference+"commands/*", wanted)
 	only(t, reference+"events/*", wanted)
+	only(t, reference+"queries/*", wanted)
 	link := regexp.MustCompile(`\]\(([^)#]+)`)
 	for path, page := range pages {
 		for _, m := range link.FindAllStringSubmatch(page, -1) {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(reference+path), m[1])); err != nil {
 				t.Errorf("%s: %v", path, err)
+			}
+		}
+	}
+}
+
+// Every query has a page with all its members, and with all of its answer.
+func TestQueriesHavePages(t *testing.T) {
+	pages := contract.Pages(prose(), func(string) string { return "" })
+	answers := contract.Answers()
+	for i, q := range contract.Questions() {
+		page := pages["queries/"+q.Type.Name()+".md"]
+		for _, m := range append(contract.Members(q.Type), contract.Members(answers[i].Type)...) {
+			if !strings.Contains(page, "| `"+m.Name+"` |") {
+				t.Errorf("the page of %s does not say %s", q.Type.Name(), m.Name)
 			}
 		}
 	}

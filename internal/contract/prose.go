@@ -34,12 +34,12 @@ func (p Prose) Type(t reflect.Type) string {
 	return strings.ToUpper(rest[:1]) + rest[1:]
 }
 
-// about is what is said of a command's type and of its method, unless the latter
-// says nothing.
+// about is what is said of a command's or a query's type and of its method, unless
+// the latter says nothing.
 func (p Prose) about(t reflect.Type) string {
 	method := p.Text[t.PkgPath()+".Service."+t.Name()]
 	does, ok := strings.CutPrefix(method, t.Name()+" ")
-	if !ok || does == "runs the command." {
+	if !ok || does == "runs the command." || does == "runs the query." {
 		return p.Type(t)
 	}
 	return p.Type(t) + " It " + does
@@ -57,11 +57,12 @@ func (p Prose) Member(m Member) string {
 	}
 	var values []string
 	for _, v := range p.Values[path(t)] {
-		if v.Text != "" {
+		switch {
+		case v.Text != "":
 			values = append(values, v.Value+" ("+v.Text+")")
-			continue
+		case v.Value != "": // else it is what there is before anything has happened
+			values = append(values, v.Value)
 		}
-		values = append(values, v.Value)
 	}
 	switch {
 	case len(values) == 0:

@@ -11,8 +11,8 @@ import (
 
 // Freshness says which read model is new enough.
 type Freshness struct {
-	MinSequence uint64 `json:"min_sequence,omitempty"` // of a command's outcome
-	Fresh       bool   `json:"fresh,omitempty"`        // as new as the log is now
+	MinSequence uint64 `json:"min_sequence,omitempty"` // of a command's outcome: the answer knows of it
+	Fresh       bool   `json:"fresh,omitempty"`        // the answer knows of all that the log has now
 }
 
 // Staleness says that an answer is older than what was asked for.
@@ -26,8 +26,8 @@ func (s Staleness) link(row projections.LinkRow) LinkView {
 	return v
 }
 
-// maxWait bounds how long a question waits for the read model to catch up.
-const maxWait = 5 * time.Second
+// MaxWait bounds how long a question waits for the read model to catch up.
+const MaxWait = 5 * time.Second
 
 // Wait waits until the projections that a query reads have seen what is asked
 // for. One that has stopped is not waited for: an old answer that says so is of
@@ -41,7 +41,7 @@ func (s *Service) Wait(ctx context.Context, f Freshness, names ...string) (Stale
 		}
 		want = max(want, last)
 	}
-	ctx, cancel := context.WithTimeout(ctx, maxWait)
+	ctx, cancel := context.WithTimeout(ctx, MaxWait)
 	defer cancel()
 	for {
 		changed := s.Changed()

@@ -113,8 +113,8 @@ type RedirectURLAnswer struct {
 	RedirectURL string    `json:"redirect_url"`
 }
 
-// RedirectURL runs the query. Without a link id it makes one: the URL is the
-// link's own (RFC 9700 section 2.1), so it is not known before the id.
+// RedirectURL makes a link id where none is given: the URL is the link's own
+// (RFC 9700 section 2.1), so it is not known before the id.
 func (s *Service) RedirectURL(_ context.Context, q RedirectURL) (RedirectURLAnswer, error) {
 	p, err := s.Catalogue.Get(q.Provider)
 	if err != nil {
@@ -128,7 +128,9 @@ func (s *Service) RedirectURL(_ context.Context, q RedirectURL) (RedirectURLAnsw
 	return RedirectURLAnswer{Link: q.Link, RedirectURL: url}, err
 }
 
-// ListLinks asks for the links list.
+// ListLinks asks for the links list: newest change first; by name where a text is
+// given; by the end of their tokens where expiring_within is. Deleted links are
+// listed where their status is asked for.
 type ListLinks struct {
 	Freshness
 	Provider string      `json:"provider,omitempty"`
