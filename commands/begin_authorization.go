@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -143,10 +144,13 @@ func (s *Service) withStartURL(ctx context.Context, out Outcome) (Outcome, error
 	return out, nil
 }
 
+// MaxSubject is how long a subject may be, in characters.
+const MaxSubject = 200
+
 // checkSubject refuses a subject that cannot be shown in one line.
 func checkSubject(subject string) error {
-	if len(subject) > 200 || strings.ContainsFunc(subject, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return domain.Errorf(domain.InvalidArgument, "subject %q: use at most 200 printable characters", subject)
+	if utf8.RuneCountInString(subject) > MaxSubject || strings.ContainsFunc(subject, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return domain.Errorf(domain.InvalidArgument, "subject %q: use at most %d printable characters", subject, MaxSubject)
 	}
 	return nil
 }

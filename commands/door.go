@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -15,6 +16,9 @@ import (
 
 // MaxSize is how large a command may be, in bytes.
 const MaxSize = 64 << 10
+
+// MaxLine is how long an actor, a correlation id or a reason may be, in characters.
+const MaxLine = 500
 
 // Outcomes remembers the answers to commands, so that a repeat gets the same
 // one, long after the log's own window for duplicates.
@@ -239,8 +243,8 @@ func secrets(c any) []*domain.SecretInput {
 // check keeps what goes into headers of the log printable and short.
 func (h *Header) check() error {
 	for field, value := range map[string]string{"actor": h.Actor, "correlation_id": h.Correlation, "reason": h.Reason} {
-		if len(value) > 500 || strings.ContainsAny(value, "\r\n\x00") {
-			return domain.Errorf(domain.InvalidArgument, "%s: use at most 500 characters in one line", field)
+		if utf8.RuneCountInString(value) > MaxLine || strings.ContainsAny(value, "\r\n\x00") {
+			return domain.Errorf(domain.InvalidArgument, "%s: use at most %d characters in one line", field, MaxLine)
 		}
 	}
 	return nil

@@ -85,6 +85,12 @@ type GrantRow struct {
 	UpdatedAt time.Time   `json:"updated_at"`
 }
 
+// How long a page is: unless more is asked for, and at most.
+const (
+	DefaultPage = 50
+	MaxPage     = 500
+)
+
 // LinkFilter selects links: newest change first (see LinkRow.Changed: a renewed
 // token is none), or by name where Text or Name is given, so that every page is a
 // range of an index. Zero fields do not filter.
@@ -96,7 +102,7 @@ type LinkFilter struct {
 	Health   Health
 	Expiring time.Time // only links whose next access token ends before this; earliest first
 	After    string    // cursor of a former page
-	Limit    int       // 1 to 500; 0 means 50
+	Limit    int       // up to MaxPage; 0 means DefaultPage
 }
 
 // GrantFilter selects grants of one link, by subject. Zero fields do not filter.
@@ -104,7 +110,7 @@ type GrantFilter struct {
 	Link   uuid.UUID    // required
 	Status grant.Status // retrying lists stale grants too; stale lists those alone
 	After  string
-	Limit  int // 1 to 500; 0 means 50
+	Limit  int // up to MaxPage; 0 means DefaultPage
 }
 
 // ActivityFilter selects the timeline, newest first. Zero fields do not filter.
@@ -112,7 +118,7 @@ type ActivityFilter struct {
 	Link   uuid.UUID // required
 	Grant  uuid.UUID
 	Before uint64 // only events with a lower sequence
-	Limit  int    // 1 to 500; 0 means 50
+	Limit  int    // up to MaxPage; 0 means DefaultPage
 }
 
 // Position is how far a projection has read the log.
@@ -128,7 +134,7 @@ type Position struct {
 type DueFilter struct {
 	Before time.Time
 	After  string // a page's next
-	Limit  int    // 1 to 10,000; 0 means 50
+	Limit  int    // 1 to 10,000; 0 means DefaultPage
 }
 
 // Reader is what dashboards and queries ask of a store. Every method returns a

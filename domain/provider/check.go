@@ -16,7 +16,7 @@ import (
 
 // The longest values that are taken, in characters.
 const (
-	maxName   = 120
+	MaxName   = 120
 	maxText   = 1000 // client id, scope, parameter
 	maxURL    = 2000
 	maxScopes = 200
@@ -86,8 +86,8 @@ func (ps *problems) name(name string) {
 	switch n := utf8.RuneCountInString(name); {
 	case strings.TrimSpace(name) == "":
 		ps.add("name", "is missing; give the link a name that people recognise")
-	case n > maxName:
-		ps.add("name", "has %d characters; %d is the most", n, maxName)
+	case n > MaxName:
+		ps.add("name", "has %d characters; %d is the most", n, MaxName)
 	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
 		ps.add("name", "%s has control characters; leave them out", shown(name))
 	}

@@ -62,17 +62,17 @@ func (g generator) command(r httpapi.Route, c Message) document {
 func (g generator) operation(r httpapi.Route) document {
 	d := document{{"operationId", r.ID}, {"tags", []string{r.Tag}}, {"summary", r.Summary}}
 	description, answer := r.Means, schema{"type": "string"}
-	question := map[string]string{}
+	question := map[string]Member{}
 	if r.Query != "" {
 		q, a := queries.Zero(r.Query)
 		description, answer = g.prose.Type(reflect.TypeOf(q)), g.ref(Message{Type: reflect.TypeOf(a)})
 		for _, m := range Members(reflect.TypeOf(q)) {
-			question[m.Name] = g.prose.Member(m)
+			question[m.Name] = m
 		}
 	}
 	d = append(d, member{"description", description})
 	if len(r.Params) > 0 {
-		d = append(d, member{"parameters", parameters(r, question)})
+		d = append(d, member{"parameters", g.parameters(r, question)})
 	}
 	media, status, means := r.Media, r.Status, "The answer."
 	if media == "" {
@@ -93,7 +93,7 @@ func (g generator) operation(r httpapi.Route) document {
 	return append(d, member{"responses", responses(means, status, media, answer)})
 }
 
-func parameters(r httpapi.Route, question map[string]string) []document {
+func (g generator) parameters(r httpapi.Route, question map[string]Member) []document {
 	var all []document
 	for _, p := range r.Params {
 		in := "query"
@@ -105,7 +105,9 @@ func parameters(r httpapi.Route, question map[string]string) []document {
 			typ = schema{"type": "integer", "format": "int64", "minimum": 0}
 		}
 		if r.Query != "" {
-			means = question[p.InQuestion()]
+			asked := question[p.InQuestion()]
+			means = g.prose.Member(asked)
+			maps.Copy(typ, limits[asked.path()])
 		}
 		d := document{{"name", p.Name}, {"in", in}, {"description", means}, {"schema", typ}}
 		if in == "path" {

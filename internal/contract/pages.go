@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"outlink/commands"
 	"outlink/domain"
 	"outlink/internal/queries"
 )
@@ -99,6 +100,10 @@ func cell(s string) string { return strings.NewReplacer("|", `\|`, "<", "&lt;").
 
 func typeWords(s schema) string {
 	switch {
+	case s["maxLength"] != nil:
+		return fmt.Sprintf("%s, at most %v characters", s["type"], s["maxLength"])
+	case s["maximum"] != nil:
+		return fmt.Sprintf("%s, at most %v", s["type"], s["maximum"])
 	case s["oneOf"] != nil:
 		return "string, or sealed `{from, ciphertext}`"
 	case s["format"] == "uuid":
@@ -136,6 +141,7 @@ test compares each schema with the released one. What it reads refuses unknown m
 	for _, c := range Commands() {
 		fmt.Fprintf(&b, "| [%[1]s](commands/%[1]s.md) | %[2]s |\n", c.Type.Name(), first(p.Type(c.Type)))
 	}
+	fmt.Fprintf(&b, "\nA command has %d bytes at most, by any door.\n", commands.MaxSize)
 	b.WriteString("\n## Outcome\n\n" + p.Type(Outcome.Type) + "\n\n" + p.members(Outcome))
 	b.WriteString("\n## Queries\n\n| query | what it does |\n|---|---|\n")
 	for _, q := range Questions() {

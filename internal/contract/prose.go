@@ -47,9 +47,12 @@ func (p Prose) about(t reflect.Type) string {
 
 // Member is what is said of a member, with the values that it may have.
 func (p Prose) Member(m Member) string {
-	said := p.Text[path(m.Owner)+"."+m.Field.Name]
+	said := p.Text[m.path()]
 	if said == "" {
 		said = glossary[m.Name]
+	}
+	if span := spans[m.path()]; span != "" {
+		said += "; " + span
 	}
 	t := m.Field.Type
 	if t.Kind() == reflect.Pointer {

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
 	"strings"
 
@@ -86,6 +87,9 @@ func (g generator) finish(from *huma.Schema, t reflect.Type, input bool) schema 
 		if doc := g.prose.Member(f); ok && doc != "" {
 			p["description"] = doc
 		}
+		if ok && input {
+			maps.Copy(p, limits[f.path()])
+		}
 		if !input && f.Field.Type != reflect.TypeFor[domain.Code]() {
 			delete(p, "enum") // but for error codes, there may be more one day
 		}
@@ -112,6 +116,8 @@ type Member struct {
 	Field reflect.StructField
 	Owner reflect.Type // the struct that declares it
 }
+
+func (m Member) path() string { return path(m.Owner) + "." + m.Field.Name }
 
 // Members are the members of a struct's JSON, in the order of its fields.
 func Members(t reflect.Type) []Member {

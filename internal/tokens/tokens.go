@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/singleflight"
@@ -22,6 +23,12 @@ import (
 // DefaultMinTTL is how long a served token lives at least, when the caller does
 // not say.
 const DefaultMinTTL = 30 * time.Second
+
+// The most that a request may ask for.
+const (
+	MaxMinTTL  = 24 * time.Hour
+	MaxPurpose = 100 // characters
+)
 
 // Request asks for an access token of a link.
 type Request struct {
@@ -54,10 +61,10 @@ func (r Request) wish() wish {
 
 func (r Request) check() error {
 	switch {
-	case r.MinTTL < 0 || r.MinTTL > 24*time.Hour:
+	case r.MinTTL < 0 || r.MinTTL > MaxMinTTL:
 		return domain.Errorf(domain.InvalidArgument, "min_ttl is %s; use 0s to 24h", r.MinTTL)
-	case len(r.Purpose) > 100:
-		return domain.Errorf(domain.InvalidArgument, "purpose has %d bytes; use at most 100", len(r.Purpose))
+	case utf8.RuneCountInString(r.Purpose) > MaxPurpose:
+		return domain.Errorf(domain.InvalidArgument, "purpose has %d characters; use at most %d", utf8.RuneCountInString(r.Purpose), MaxPurpose)
 	}
 	return r.Proof.check()
 }

@@ -13,21 +13,18 @@ import (
 	"github.com/google/uuid"
 
 	"outlink/domain"
+	"outlink/projections"
 )
 
-// How long pages are.
-const (
-	defaultPage = 50
-	maxPage     = 500
-	maxDue      = 10_000
-)
+// maxDue is how long a page of due grants may be: no person reads it.
+const maxDue = 10_000
 
 func pageSize(limit, most int) (int, error) {
 	switch {
 	case limit == 0:
-		return defaultPage, nil
+		return projections.DefaultPage, nil
 	case limit < 0 || limit > most:
-		return 0, domain.Errorf(domain.InvalidArgument, "limit %d is not between 1 and %d; 0 means %d", limit, most, defaultPage)
+		return 0, domain.Errorf(domain.InvalidArgument, "limit %d is not between 1 and %d; 0 means %d", limit, most, projections.DefaultPage)
 	}
 	return limit, nil
 }

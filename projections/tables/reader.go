@@ -164,7 +164,7 @@ func (r *Reader) Grant(ctx context.Context, id uuid.UUID) (projections.GrantRow,
 
 // Links lists links.
 func (r *Reader) Links(ctx context.Context, f projections.LinkFilter) ([]projections.LinkRow, string, error) {
-	limit, errLimit := pageSize(f.Limit, maxPage)
+	limit, errLimit := pageSize(f.Limit, projections.MaxPage)
 	after, errCursor := parseCursor(f.After, linkOrder(f))
 	if err := errors.Join(errLimit, errCursor, known("status", f.Status, linkStatuses), known("health", f.Health, healths)); err != nil {
 		return nil, "", err
@@ -237,7 +237,7 @@ func (r *Reader) counts(ctx context.Context, sql string) ([]projections.LinkCoun
 
 // Grants lists a link's grants.
 func (r *Reader) Grants(ctx context.Context, f projections.GrantFilter) ([]projections.GrantRow, string, error) {
-	limit, errLimit := pageSize(f.Limit, maxPage)
+	limit, errLimit := pageSize(f.Limit, projections.MaxPage)
 	after, errCursor := parseCursor(f.After, words)
 	if err := errors.Join(errLimit, errCursor, known("status", f.Status, grantStatuses), linkGiven(f.Link)); err != nil {
 		return nil, "", err
@@ -255,7 +255,7 @@ func (r *Reader) Grants(ctx context.Context, f projections.GrantFilter) ([]proje
 
 // Activity lists the events of a link or grant, newest first.
 func (r *Reader) Activity(ctx context.Context, f projections.ActivityFilter) ([]domain.Record, error) {
-	limit, errLimit := pageSize(f.Limit, maxPage)
+	limit, errLimit := pageSize(f.Limit, projections.MaxPage)
 	if err := errors.Join(errLimit, linkGiven(f.Link)); err != nil {
 		return nil, err
 	}
