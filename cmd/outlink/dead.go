@@ -228,6 +228,9 @@ func (a *app) deadDone(entries []dead.Entry, dry bool, verb string, do func(dead
 		would = " would be done; nothing was changed"
 	}
 	fmt.Fprintf(a.err, "%s: %d of %d%s\n", verb, len(done), len(entries), would)
+	if failed != nil && len(done) == 0 {
+		return failed
+	}
 	if err := a.print(done, []string{"sequence", "kind", "to"}, rows); err != nil {
 		return err
 	}

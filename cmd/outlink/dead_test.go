@@ -59,6 +59,9 @@ func TestDead(t *testing.T) {
 			t.Errorf("outlink %s: exit %d, want %d with %q:\n%s", tt.args, code, tt.code, tt.says, out)
 		}
 	}
+	if out, code := d.cli("dead", "drop", "99", "--yes"); code != 3 || strings.Contains(strings.ToLower(out), "kind") {
+		t.Errorf("a table of nothing: exit %d:\n%s", code, out)
+	}
 	if again := d.aside(1); again[0].Sequence != 4 {
 		t.Errorf("refused again: %+v", again)
 	}
