@@ -143,7 +143,7 @@ func (a *async) submitted(c Message) {
 	m := componentName(c.Type, "")
 	a.channel(channel, namespace.Submit(name), words(name)+", durably.", nil, m)
 	a.operation(channel, "receive", channel, words(name)+", durably",
-		"Publish to JetStream: the acknowledgement means that the command is accepted for ever. Secrets must be sealed. A header Outlink-Reply-To asks for the outcome; a refused command is set aside under "+namespace.Dead("command")+".",
+		"Publish to JetStream: the acknowledgement means that the command is accepted for ever, and not yet read. Secrets must be sealed. A header Outlink-Reply-To asks for the outcome, at an inbox; a refused command is set aside under "+namespace.Dead("command")+".",
 		[]string{m}, "Outcome", "Error")
 }
 
