@@ -63,6 +63,9 @@ func TestHTTPQueries(t *testing.T) {
 			t.Errorf("%s: no %q in\n%s", path, want, body)
 		}
 	}
+	if status, page := browse(t, nil, i.node.URL()+"/live/links?status=nope"); status != http.StatusBadRequest {
+		t.Errorf("a live page with a status that there is not: %d %s", status, page)
+	}
 	_, body := browse(t, nil, i.node.URL()+"/api/v1/projections")
 	if !strings.Contains(body, `"position":`) || !strings.Contains(body, `"projection":"activity"`) {
 		t.Errorf("the projections are %s", body)
