@@ -55,7 +55,7 @@ func Export(ctx context.Context, feed eventlog.Feed, subjects []string, w io.Wri
 	err = feed.FollowSubjects(ctx, subjects, 0, func(_ context.Context, batch []domain.Record) error {
 		for _, r := range batch {
 			if r.Foreign == "" {
-				if err := lines.Encode(cloudEvent(string(feed.Namespace), r)); err != nil {
+				if err := lines.Encode(NewCloudEvent(string(feed.Namespace), r)); err != nil {
 					return err
 				}
 				count++
@@ -72,7 +72,8 @@ func Export(ctx context.Context, feed eventlog.Feed, subjects []string, w io.Wri
 	return count, err
 }
 
-func cloudEvent(namespace string, r domain.Record) CloudEvent {
+// NewCloudEvent is an event of a namespace's log as a CloudEvent.
+func NewCloudEvent(namespace string, r domain.Record) CloudEvent {
 	return CloudEvent{
 		SpecVersion: "1.0", ID: r.ID, Source: "outlink/" + namespace, Type: r.Type, Subject: domain.Key{Link: r.Link, Grant: r.Grant}.String(),
 		Time: r.Time, ContentType: "application/json", Actor: r.Actor, Correlation: r.Correlation, Causation: r.Causation,

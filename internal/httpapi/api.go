@@ -15,23 +15,29 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"outlink/commands"
 	"outlink/domain"
 	"outlink/internal/bus"
+	"outlink/internal/eventlog"
 	"outlink/internal/queries"
 	"outlink/workers/authorize"
 )
 
-// API serves HTTP. All fields are required.
+// API serves HTTP. All exported fields are required.
 type API struct {
 	Commands  *commands.Service
 	Queries   *queries.Service
 	Flow      *authorize.Flow
+	Feed      eventlog.Feed
 	PublicURL string
 	Ready     func(ctx context.Context) error
+	Ends      <-chan struct{} // closed when the server ends: streams would go on for ever
 	Log       *slog.Logger
+
+	streams atomic.Int64 // that are open
 }
 
 // Protect refuses cross-site posts from browsers (they carry no bearer here) and

@@ -47,6 +47,7 @@ var Tags = map[string]string{
 	"queries":       "What the read model knows.",
 	"authorization": "Where a person's browser comes by.",
 	"probes":        "What a load balancer asks.",
+	"events":        "What happened, as it happens.",
 	"contracts":     "These descriptions.",
 }
 
@@ -57,6 +58,14 @@ const (
 	pathLive  = "/livez"
 	pathReady = "/readyz"
 )
+
+const pathStream = "/api/v1/stream"
+
+// streaming is the route of the stream of events.
+func streaming() Route {
+	all := Routes()
+	return all[slices.IndexFunc(all, func(r Route) bool { return r.Path == pathStream })]
+}
 
 // Routes are all addresses of the API.
 func Routes() []Route {
@@ -109,6 +118,16 @@ func Routes() []Route {
 		Method: http.MethodGet, Path: "/api/v1/providers", ID: "listProviders", Tag: "queries", Query: "ListProviders", Summary: "List providers",
 	}, {
 		Method: http.MethodGet, Path: "/api/v1/projections", ID: "projectionStatus", Tag: "queries", Query: "ProjectionStatus", Summary: "Show the projections",
+	}, {
+		Method: http.MethodGet, Path: pathStream, ID: "streamEvents", Tag: "events", Media: "text/event-stream",
+		Summary: "Stream events as they come",
+		Means: "Server-sent events: `data` is an event as a CloudEvent (JSON, structured mode), `id` its sequence. It begins with what comes next, unless " +
+			"`after` or the header Last-Event-ID, which a browser sends by itself, says behind which sequence.",
+		Params: []Param{
+			{Name: "link", Member: "link_id", Means: "events of this link and its grants only, by the link's id"},
+			{Name: "after", Number: true, Means: "begin behind this sequence; 0: with the first event there is"},
+		},
+		serve: func(a *API) http.HandlerFunc { return a.stream(streaming()) },
 	}, {
 		Method: http.MethodGet, Path: "/openapi.yaml", ID: "openapi", Tag: "contracts", Media: "application/yaml",
 		Summary: "Describe the HTTP API", Means: "OpenAPI 3.1: this document.",

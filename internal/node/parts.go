@@ -150,7 +150,7 @@ func (n *Node) keeper() readmodel.Keeper {
 // handler is everything that HTTP serves.
 func (n *Node) handler(flow *authorize.Flow) http.Handler {
 	api := &httpapi.API{
-		Commands: n.Commands, Queries: n.queries(), Flow: flow, PublicURL: n.PublicURL, Log: n.Log,
+		Commands: n.Commands, Queries: n.queries(), Flow: flow, Feed: n.Feed, PublicURL: n.PublicURL, Ends: n.advanced.over, Log: n.Log,
 		Ready: func(ctx context.Context) error {
 			_, err1 := n.Feed.Head(ctx)
 			_, err2 := n.store.Positions(ctx)
