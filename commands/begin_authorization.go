@@ -30,6 +30,8 @@ type BeginAuthorization struct {
 	Device  bool      `json:"device,omitempty"`  // the person consents on another device (RFC 8628)
 }
 
+func (c BeginAuthorization) about() uuid.UUID { return c.Link }
+
 // deviceLife is how long a person has on another device, if the provider does not
 // give less.
 const deviceLife = 30 * time.Minute
@@ -150,7 +152,7 @@ const MaxSubject = 200
 // checkSubject refuses a subject that cannot be shown in one line.
 func checkSubject(subject string) error {
 	if utf8.RuneCountInString(subject) > MaxSubject || strings.ContainsFunc(subject, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return domain.Errorf(domain.InvalidArgument, "subject %q: use at most %d printable characters", subject, MaxSubject)
+		return domain.Errorf(domain.InvalidArgument, "subject %q: use at most %d printable characters", clip(subject), MaxSubject)
 	}
 	return nil
 }

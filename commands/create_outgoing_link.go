@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -52,13 +53,12 @@ type CreateOutgoingLink struct {
 	ClientSecret domain.SecretInput `json:"client_secret,omitzero"`
 }
 
+func (c CreateOutgoingLink) about() uuid.UUID { return cmp.Or(c.Link, c.CommandID) }
+
 // CreateOutgoingLink reserves the name, puts the client secret into the vault,
 // and creates the link. Each step may be repeated after a crash.
 func (s *Service) CreateOutgoingLink(ctx context.Context, c CreateOutgoingLink) (Outcome, error) {
-	id := c.Link
-	if id == uuid.Nil {
-		id = c.CommandID
-	}
+	id := c.about()
 	config, err := s.configure(id, c.Draft, !c.ClientSecret.IsZero())
 	if err != nil {
 		return Outcome{}, err

@@ -15,6 +15,8 @@ type DeleteLink struct {
 	Link uuid.UUID `json:"link_id"`
 }
 
+func (c DeleteLink) about() uuid.UUID { return c.Link }
+
 // DeleteLink runs the command.
 func (s *Service) DeleteLink(ctx context.Context, c DeleteLink) (Outcome, error) {
 	return s.onLink(ctx, c.Link, c.Header, func(l link.State) (link.Event, error) {

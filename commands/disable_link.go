@@ -14,6 +14,8 @@ type DisableLink struct {
 	Link uuid.UUID `json:"link_id"`
 }
 
+func (c DisableLink) about() uuid.UUID { return c.Link }
+
 // DisableLink runs the command.
 func (s *Service) DisableLink(ctx context.Context, c DisableLink) (Outcome, error) {
 	return s.onLink(ctx, c.Link, c.Header, func(l link.State) (link.Event, error) {

@@ -154,10 +154,12 @@ func (s *Service) remember(ctx context.Context, name string, id uuid.UUID, out O
 	return s.Outcomes.Put(ctx, id, a)
 }
 
-// commanded is a pointer to a command: a struct that embeds Header.
+// commanded is a pointer to a command: a struct that embeds Header, and says which
+// link it is about.
 type commanded[C any] interface {
 	*C
 	header() *Header
+	about() uuid.UUID
 }
 
 // handle makes an entry of a command's method, which is asked once it is sure
@@ -207,7 +209,7 @@ func entry[C any, P commanded[C]](run func(*Service, context.Context, C) (Outcom
 			h.Actor = d.Actor
 		}
 		h.Traceparent, h.answered = d.Traceparent, known
-		if err := h.check(); err != nil {
+		if err := errors.Join(domain.Given("link_id", P(&c).about()), h.check()); err != nil {
 			return Outcome{}, nil, err
 		}
 		out, err := run(s, ctx, c)

@@ -14,6 +14,8 @@ type EnableLink struct {
 	Link uuid.UUID `json:"link_id"`
 }
 
+func (c EnableLink) about() uuid.UUID { return c.Link }
+
 // EnableLink runs the command.
 func (s *Service) EnableLink(ctx context.Context, c EnableLink) (Outcome, error) {
 	return s.onLink(ctx, c.Link, c.Header, func(l link.State) (link.Event, error) {

@@ -28,6 +28,8 @@ type RecordTokenIssued struct {
 	RefreshTokenExpiresAt time.Time `json:"refresh_token_expires_at,omitzero"` // where the provider announced it
 }
 
+func (c RecordTokenIssued) about() uuid.UUID { return c.Link }
+
 // RecordTokenIssued runs the command.
 func (s *Service) RecordTokenIssued(ctx context.Context, c RecordTokenIssued) (Outcome, error) {
 	access, err := s.open(c.AccessToken)

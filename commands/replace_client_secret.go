@@ -16,6 +16,8 @@ type ReplaceClientSecret struct {
 	ClientSecret domain.SecretInput `json:"client_secret"`
 }
 
+func (c ReplaceClientSecret) about() uuid.UUID { return c.Link }
+
 // ReplaceClientSecret puts the secret into the vault under the next generation,
 // then says that it counts. The old one stays readable until then.
 func (s *Service) ReplaceClientSecret(ctx context.Context, c ReplaceClientSecret) (Outcome, error) {

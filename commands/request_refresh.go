@@ -18,14 +18,34 @@ type GrantRef struct {
 	Subject string    `json:"subject,omitempty"`
 }
 
-func (r GrantRef) key() domain.Key {
-	switch {
-	case r.Grant != uuid.Nil:
-		return domain.Key{Link: r.Link, Grant: r.Grant}
-	case r.Subject == "":
-		return domain.Key{Link: r.Link, Grant: grant.ID(r.Link, grant.DefaultSubject)}
+func (r GrantRef) about() uuid.UUID { return r.Link }
+
+func (r GrantRef) key() (domain.Key, error) {
+	if r.Grant != uuid.Nil {
+		return domain.Key{Link: r.Link, Grant: r.Grant}, nil
 	}
-	return domain.Key{Link: r.Link, Grant: grant.ID(r.Link, r.Subject)}
+	return domain.Key{Link: r.Link, Grant: grant.ID(r.Link, cmp.Or(r.Subject, grant.DefaultSubject))}, checkSubject(r.Subject)
+}
+
+// operate runs a decision about the grant that r names. Where there is none, that
+// may be because there is no such link.
+func (s *Service) operate(ctx context.Context, r GrantRef, h Header, ask func(g grant.State, id uuid.UUID) (grant.Event, error)) (Outcome, error) {
+	key, err := r.key()
+	if err != nil {
+		return Outcome{}, err
+	}
+	out, err := s.onGrant(ctx, key, h, func(g grant.State) (grant.Event, error) { return ask(g, key.Grant) })
+	if domain.CodeOf(err) != domain.NotFound {
+		return out, err
+	}
+	l, failed := s.Links.Load(ctx, domain.Key{Link: r.Link})
+	switch {
+	case failed != nil:
+		err = failed
+	case l.Version == 0:
+		err = l.State.Usable(r.Link)
+	}
+	return Outcome{}, err
 }
 
 // RequestRefresh asks for a refresh before it is due. Generation is the one the
@@ -39,10 +59,14 @@ type RequestRefresh struct {
 
 // RequestRefresh records the wish; the refresh worker acts on it.
 func (s *Service) RequestRefresh(ctx context.Context, c RequestRefresh) (Outcome, error) {
-	return s.requestRefresh(ctx, c.key(), c.Header, grant.RefreshRequested{Generation: c.Generation, Reason: c.Reason, Resend: c.Resend})
+	return s.requestRefresh(ctx, c.GrantRef, c.Header, grant.RefreshRequested{Generation: c.Generation, Reason: c.Reason, Resend: c.Resend})
 }
 
-func (s *Service) requestRefresh(ctx context.Context, key domain.Key, h Header, e grant.RefreshRequested) (Outcome, error) {
+func (s *Service) requestRefresh(ctx context.Context, r GrantRef, h Header, e grant.RefreshRequested) (Outcome, error) {
+	key, err := r.key()
+	if err != nil {
+		return Outcome{}, err
+	}
 	if e.Generation > 0 { // who saw the token came after it, and one with an older token is served
 		h.before.until = grant.Kinds.Type(grant.TokenIssued{})
 	}
@@ -79,7 +103,7 @@ func (s *Service) ReportTokenRejected(ctx context.Context, c ReportTokenRejected
 	if c.Generation == 0 {
 		return Outcome{}, domain.Errorf(domain.InvalidArgument, "generation is missing; give the generation of the token that was refused")
 	}
-	return s.requestRefresh(ctx, c.key(), c.Header, grant.RefreshRequested{
+	return s.requestRefresh(ctx, c.GrantRef, c.Header, grant.RefreshRequested{
 		Generation: c.Generation, Reason: "rejected by the resource server", Rejected: true,
 	})
 }

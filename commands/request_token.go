@@ -21,6 +21,8 @@ type RequestToken struct {
 	GrantType link.GrantType `json:"grant_type,omitempty"` // of the request; needed where the link has more than one of the kind
 }
 
+func (c RequestToken) about() uuid.UUID { return c.Link }
+
 // RequestToken records the wish; the refresh worker acts on it.
 func (s *Service) RequestToken(ctx context.Context, c RequestToken) (Outcome, error) {
 	if c.Subject == "" {

@@ -3,6 +3,8 @@ package commands
 import (
 	"context"
 
+	"github.com/google/uuid"
+
 	"outlink/domain/grant"
 )
 
@@ -14,8 +16,7 @@ type ResumeGrant struct {
 
 // ResumeGrant runs the command.
 func (s *Service) ResumeGrant(ctx context.Context, c ResumeGrant) (Outcome, error) {
-	key := c.key()
-	return s.onGrant(ctx, key, c.Header, func(g grant.State) (grant.Event, error) {
-		return g.Resume(key.Grant, grant.Resumed{Reason: c.Reason, At: s.Now()})
+	return s.operate(ctx, c.GrantRef, c.Header, func(g grant.State, id uuid.UUID) (grant.Event, error) {
+		return g.Resume(id, grant.Resumed{Reason: c.Reason, At: s.Now()})
 	})
 }

@@ -3,6 +3,8 @@ package commands
 import (
 	"context"
 
+	"github.com/google/uuid"
+
 	"outlink/domain/grant"
 )
 
@@ -15,8 +17,7 @@ type RevokeGrant struct {
 
 // RevokeGrant runs the command.
 func (s *Service) RevokeGrant(ctx context.Context, c RevokeGrant) (Outcome, error) {
-	key := c.key()
-	return s.onGrant(ctx, key, c.Header, func(g grant.State) (grant.Event, error) {
-		return g.Revoke(key.Grant, grant.Revoked{Reason: c.Reason, At: s.Now()})
+	return s.operate(ctx, c.GrantRef, c.Header, func(g grant.State, id uuid.UUID) (grant.Event, error) {
+		return g.Revoke(id, grant.Revoked{Reason: c.Reason, At: s.Now()})
 	})
 }

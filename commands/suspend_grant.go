@@ -3,6 +3,8 @@ package commands
 import (
 	"context"
 
+	"github.com/google/uuid"
+
 	"outlink/domain/grant"
 )
 
@@ -14,8 +16,7 @@ type SuspendGrant struct {
 
 // SuspendGrant runs the command.
 func (s *Service) SuspendGrant(ctx context.Context, c SuspendGrant) (Outcome, error) {
-	key := c.key()
-	return s.onGrant(ctx, key, c.Header, func(g grant.State) (grant.Event, error) {
-		return g.Suspend(key.Grant, grant.Suspended{Reason: c.Reason, At: s.Now()})
+	return s.operate(ctx, c.GrantRef, c.Header, func(g grant.State, id uuid.UUID) (grant.Event, error) {
+		return g.Suspend(id, grant.Suspended{Reason: c.Reason, At: s.Now()})
 	})
 }

@@ -34,6 +34,8 @@ type UpdateOutgoingLink struct {
 	DPoP                  *bool              `json:"dpop_bound_access_tokens,omitempty"` // tokens are bound to a key of the grant's own (RFC 9449); counts for new authorizations
 }
 
+func (c UpdateOutgoingLink) about() uuid.UUID { return c.Link }
+
 // UpdateOutgoingLink decides on the changed configuration as a whole. A changed
 // client needs its secret replaced too: see ReplaceClientSecret.
 func (s *Service) UpdateOutgoingLink(ctx context.Context, c UpdateOutgoingLink) (Outcome, error) {

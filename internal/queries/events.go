@@ -27,6 +27,9 @@ type EventList struct {
 
 // ListEvents runs the query.
 func (s *Service) ListEvents(ctx context.Context, q ListEvents) (EventList, error) {
+	if err := domain.Given("link_id", q.Link); err != nil {
+		return EventList{}, err
+	}
 	stale, err := s.Wait(ctx, q.Freshness, projections.Activity.Name)
 	if err != nil {
 		return EventList{}, err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"outlink/domain"
 	"outlink/domain/advice"
 	"outlink/domain/grant"
 	"outlink/projections"
@@ -41,6 +42,9 @@ const explained = 200
 
 // ExplainGrant runs the query.
 func (s *Service) ExplainGrant(ctx context.Context, q ExplainGrant) (GrantExplanation, error) {
+	if err := domain.Given("grant_id", q.Grant); err != nil {
+		return GrantExplanation{}, err
+	}
 	stale, err := s.Wait(ctx, q.Freshness, projections.Links.Name, projections.Activity.Name)
 	if err != nil {
 		return GrantExplanation{}, err

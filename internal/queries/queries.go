@@ -215,6 +215,9 @@ type ShowLink struct {
 
 // ShowLink runs the query.
 func (s *Service) ShowLink(ctx context.Context, q ShowLink) (LinkView, error) {
+	if q.Link == "" {
+		return LinkView{}, domain.Errorf(domain.InvalidArgument, "link is missing; give a link's id or name")
+	}
 	if !q.At.IsZero() && q.Version > 0 {
 		return LinkView{}, domain.Errorf(domain.InvalidArgument, "at and version are both given; give one of them")
 	}
@@ -235,9 +238,6 @@ func (s *Service) present(ctx context.Context, q ShowLink) (LinkView, error) {
 	if id, err := uuid.Parse(q.Link); err == nil {
 		row, err := s.Read.Link(ctx, id)
 		return stale.link(row), err
-	}
-	if q.Link == "" {
-		return LinkView{}, domain.Errorf(domain.InvalidArgument, "link is missing; give a link's id or name")
 	}
 	rows, _, err := s.Read.Links(ctx, projections.LinkFilter{Name: q.Link, Limit: 1})
 	if err != nil {
@@ -267,6 +267,9 @@ type GrantList struct {
 
 // ListGrants runs the query.
 func (s *Service) ListGrants(ctx context.Context, q ListGrants) (GrantList, error) {
+	if err := domain.Given("link_id", q.Link); err != nil {
+		return GrantList{}, err
+	}
 	stale, err := s.Wait(ctx, q.Freshness, projections.Links.Name)
 	if err != nil {
 		return GrantList{}, err
@@ -290,6 +293,9 @@ type ShowGrant struct {
 
 // ShowGrant runs the query.
 func (s *Service) ShowGrant(ctx context.Context, q ShowGrant) (GrantView, error) {
+	if err := domain.Given("grant_id", q.Grant); err != nil {
+		return GrantView{}, err
+	}
 	stale, err := s.Wait(ctx, q.Freshness, projections.Links.Name)
 	if err != nil {
 		return GrantView{}, err

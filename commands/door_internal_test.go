@@ -1,0 +1,26 @@
+package commands
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"outlink/domain"
+)
+
+// A command that names no link is refused for that, and not because there is no link
+// of the id that nobody gave.
+func TestEveryCommandNamesItsLink(t *testing.T) {
+	s := &Service{NewID: uuid.New, Now: time.Now}
+	for _, name := range Names() {
+		if name == "CreateOutgoingLink" { // which makes one
+			continue
+		}
+		_, err := s.Run(t.Context(), name, Door{}, []byte(`{}`))
+		if domain.CodeOf(err) != domain.InvalidArgument || !strings.Contains(err.Error(), "link_id is missing") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

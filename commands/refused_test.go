@@ -1,0 +1,87 @@
+package commands_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"outlink/commands"
+	"outlink/domain"
+	"outlink/internal/testenv"
+)
+
+// door sends commands to a service on a real log.
+type door struct {
+	*commands.Service
+	t *testing.T
+}
+
+func open(t *testing.T) door {
+	t.Helper()
+	return door{testenv.Node(t, testenv.NATS(t), t.TempDir(), "a", "commands").Commands, t}
+}
+
+type members map[string]any
+
+// with is m with more members, and others in the place of its own.
+func (m members) with(more members) members {
+	all := members{}
+	for _, from := range []members{m, more} {
+		for k, v := range from {
+			all[k] = v
+		}
+	}
+	return all
+}
+
+func (d door) run(name string, m members) (commands.Outcome, error) {
+	d.t.Helper()
+	body, err := json.Marshal(m)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return d.Run(d.t.Context(), name, commands.Door{}, body)
+}
+
+func (d door) must(name string, m members) commands.Outcome {
+	d.t.Helper()
+	out, err := d.run(name, m)
+	if err != nil {
+		d.t.Fatalf("%s: %v", name, err)
+	}
+	return out
+}
+
+// refused expects a refusal with a code and some words of its message.
+func (d door) refused(name string, m members, code domain.Code, says string) {
+	d.t.Helper()
+	if out, err := d.run(name, m); domain.CodeOf(err) != code || !strings.Contains(domain.Public(err).Message, says) {
+		d.t.Errorf("%s %v: %+v, %v; want %s with %q", name, m, out, err, code, says)
+	}
+}
+
+// valid is a link that may be created.
+var valid = members{
+	"name": "crm", "provider": "custom", "client_id": "id", "client_secret": "s3cret", "scopes": []string{"a"}, "auth_style": "basic",
+	"authorization_endpoint": "https://login.example.com/authorize", "token_endpoint": "https://login.example.com/token",
+}
+
+// What a command about a grant is refused for says what there is not: the link, the
+// grant, or a subject like that.
+func TestNoSuchGrant(t *testing.T) {
+	d := open(t)
+	id, unknown := d.must("CreateOutgoingLink", valid).Link, uuid.NewString()
+	for _, name := range []string{"RequestRefresh", "ReportTokenRejected", "SuspendGrant", "ResumeGrant", "RevokeGrant"} {
+		m := members{"link_id": id}
+		if name == "ReportTokenRejected" {
+			m["generation"] = 1
+		}
+		d.refused(name, m.with(members{"link_id": unknown}), domain.NotFound, "link "+unknown+" does not exist")
+		d.refused(name, m, domain.NotFound, "authorize the link first")
+		for _, subject := range []string{"a\nb", "a\u202eb", strings.Repeat("x", 5000)} {
+			d.refused(name, m.with(members{"subject": subject}), domain.InvalidArgument, "200 printable characters")
+		}
+	}
+}
