@@ -61,11 +61,8 @@ func WithID(body []byte, id uuid.UUID) ([]byte, error) {
 		return body, nil
 	}
 	var members map[string]json.RawMessage
-	if err := json.Unmarshal(body, &members); err != nil {
-		return nil, domain.Errorf(domain.InvalidArgument, "the command is not readable: %s", domain.Unreadable(err))
-	}
-	if members == nil {
-		members = map[string]json.RawMessage{}
+	if err := decode(body, &members); err != nil {
+		return nil, err
 	}
 	members["command_id"] = json.RawMessage(`"` + id.String() + `"`)
 	return json.Marshal(members)

@@ -71,6 +71,8 @@ type SecretInput struct {
 // IsZero reports whether nothing was given.
 func (s SecretInput) IsZero() bool { return s.Sealed == nil && s.Clear.IsZero() }
 
+var errSecret = errors.New(`a secret is a string, or {"from": <public curve key>, "ciphertext": <base64>}`)
+
 // UnmarshalJSON takes either form. Its errors never repeat the input.
 func (s *SecretInput) UnmarshalJSON(b []byte) error {
 	*s = SecretInput{}
@@ -83,8 +85,8 @@ func (s *SecretInput) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	var sealed Sealed
-	if json.Unmarshal(b, &sealed) != nil || sealed.From == "" || len(sealed.Ciphertext) == 0 {
-		return errors.New(`a secret is a string, or {"from": <public curve key>, "ciphertext": <base64>}`)
+	if Strictly(b, &sealed) != nil || sealed.From == "" || len(sealed.Ciphertext) == 0 {
+		return errSecret
 	}
 	s.Sealed = &sealed
 	return nil

@@ -3,101 +3,124 @@ package domain
 import (
 	"bytes"
 	"encoding"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"reflect"
 	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
 // ErrTrailing says that there is more than one JSON value.
 var ErrTrailing = errors.New("there is more after the JSON object")
 
-// Strictly decodes one JSON value: an unknown member is more likely a typing error
+// strictly is how requests are read: as encoding/json does, but each member by its
+// exact name, and once. Of two readers of {"name":…,"Name":…} one would see the one
+// and one the other.
+var strictly = json.JoinOptions(jsonv1.DefaultOptionsV1(), jsonv1.ReportErrorsWithLegacySemantics(false),
+	json.MatchCaseInsensitiveNames(false), json.RejectUnknownMembers(true), jsontext.AllowDuplicateNames(false))
+
+// Strictly decodes one JSON object: an unknown member is more likely a typing error
 // than a wish, and silence would lose it. [Unreadable] says what is wrong.
 func Strictly(b []byte, into any) error {
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
+	dec := jsontext.NewDecoder(bytes.NewReader(b), strictly)
+	if kind := dec.PeekKind(); kind == 'n' { // which would leave all as it is
+		return &json.SemanticError{JSONKind: kind}
+	}
+	if err := json.UnmarshalDecode(dec, into); err != nil {
 		return err
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return ErrTrailing
 	}
 	return nil
 }
 
-// Unreadable says what is wrong with JSON without repeating it, for it may hold a
-// secret, and without names of this program's types, which say nothing to whoever
-// sent it.
+// Unreadable says what [Strictly] found wrong with JSON without repeating it, for it
+// may hold a secret, and without names of this program's types, which say nothing to
+// whoever sent it.
 func Unreadable(err error) string {
-	var syntax *json.SyntaxError
-	var typ *json.UnmarshalTypeError
+	var syntax *jsontext.SyntacticError
+	var misfit *json.SemanticError
 	switch {
-	case errors.Is(err, io.EOF):
-		return "it is empty; send a JSON object"
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return "the JSON ends too early"
+	case errors.Is(err, io.EOF):
+		return "it is empty; send a JSON object"
 	case errors.Is(err, ErrTrailing):
 		return ErrTrailing.Error()
+	case errors.As(err, &syntax) && errors.Is(err, jsontext.ErrDuplicateName):
+		return fmt.Sprintf("member %q is there twice", member(syntax.JSONPointer))
 	case errors.As(err, &syntax):
-		return fmt.Sprintf("malformed JSON at byte %d", syntax.Offset)
-	case errors.As(err, &typ) && member(typ.Field) == "":
-		return "send a JSON object, not a " + kindOf(typ.Value)
-	case errors.As(err, &typ):
-		return fmt.Sprintf("member %q must be a %s, not a %s", member(typ.Field), wanted(typ), kindOf(typ.Value))
-	case strings.HasPrefix(err.Error(), "json: unknown field "):
-		return "unknown member " + strings.TrimPrefix(err.Error(), "json: unknown field ")
-	case strings.HasPrefix(err.Error(), "a secret is "):
-		return err.Error()
+		return fmt.Sprintf("malformed JSON at byte %d", syntax.ByteOffset+1)
+	case errors.As(err, &misfit) && misfit.JSONPointer == "":
+		return "send a JSON object, not " + kindOf(misfit.JSONKind)
+	case errors.As(err, &misfit) && errors.Is(err, json.ErrUnknownName):
+		return fmt.Sprintf("unknown member %q", member(misfit.JSONPointer))
+	case errors.As(err, &misfit):
+		return fmt.Sprintf("member %q %s", member(misfit.JSONPointer), misfits(misfit))
 	}
-	return "a member has a value that does not fit (ids are UUIDs, times are RFC 3339)"
+	return "it is no JSON object that this version knows"
 }
 
-// member is a path of members without the names of embedded Go types, which begin
-// with a capital as no member does.
-func member(path string) string {
+// member is a path of members, with dots.
+func member(at jsontext.Pointer) string {
 	var names []string
-	for _, name := range strings.Split(path, ".") {
-		if name != "" && (name[0] < 'A' || name[0] > 'Z') {
-			names = append(names, name)
-		}
+	for name := range at.Tokens() {
+		names = append(names, name)
 	}
 	return strings.Join(names, ".")
 }
 
-// kindOf is what JSON holds, as a person says it; a number may come with its
-// value, which is not repeated.
-func kindOf(value string) string {
-	switch kind, _, _ := strings.Cut(value, " "); kind {
-	case "array":
-		return "list"
-	case "bool":
-		return "boolean"
-	default:
-		return kind
+// misfits says why a member's value is not taken.
+func misfits(e *json.SemanticError) string {
+	want, got := wanted(e.GoType), kindOf(e.JSONKind)
+	switch {
+	case errors.Is(e, errSecret):
+		return "does not fit: " + errSecret.Error()
+	case want == got:
+		return "has a value that does not fit (ids are UUIDs, times are RFC 3339)"
+	case e.JSONKind == '0' && want == wholeNumber:
+		return "must be " + want
 	}
+	return "must be " + want + ", not " + got
 }
 
+// kindOf is what JSON holds, as a person says it.
+func kindOf(kind jsontext.Kind) string {
+	switch kind {
+	case '{':
+		return "an object"
+	case '[':
+		return "a list"
+	case 't', 'f':
+		return "a boolean"
+	}
+	return "a " + kind.String()
+}
+
+const wholeNumber = "a whole number that is in range"
+
 // wanted is what a member must hold.
-func wanted(err *json.UnmarshalTypeError) string {
-	t := err.Type
+func wanted(t reflect.Type) string {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	if reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
-		return "string"
+		return kindOf('"')
 	}
 	switch t.Kind() {
 	case reflect.String:
-		return "string"
+		return kindOf('"')
 	case reflect.Bool:
-		return "boolean"
+		return kindOf('t')
 	case reflect.Slice, reflect.Array:
-		return "list"
+		return kindOf('[')
 	case reflect.Struct, reflect.Map:
-		return "object"
+		return kindOf('{')
 	}
-	return "whole number that is in range"
+	return wholeNumber
 }

@@ -6,9 +6,7 @@
 package queries
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -76,9 +74,7 @@ func answer[Q, A any](run func(*Service, context.Context, Q) (A, error)) query {
 	return query{question: *new(Q), answer: *new(A), run: func(ctx context.Context, s *Service, body []byte) (any, error) {
 		var q Q
 		if len(body) > 0 {
-			dec := json.NewDecoder(bytes.NewReader(body))
-			dec.DisallowUnknownFields()
-			if err := dec.Decode(&q); err != nil {
+			if err := domain.Strictly(body, &q); err != nil {
 				return nil, domain.Errorf(domain.InvalidArgument, "the query is not readable: %s", domain.Unreadable(err))
 			}
 		}
