@@ -3,6 +3,9 @@ package domain
 import (
 	"errors"
 	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
 )
 
 // ErrUndecodable is what every error is that says that a message of the log, or
@@ -16,7 +19,23 @@ type UnreadableError struct {
 	Sequence uint64
 	Subject  string
 	Type     string // as the message says
+	Formed   bool   // it has the form of an event, see [Formed]
 	Err      error
+}
+
+// Formed reports whether a message has the form of an event: an id, a type of ours,
+// and a MAC, whatever that is worth. One that has and cannot be read may be a later
+// version's; one that has not is no version's.
+func Formed(id, typ, mac string) bool {
+	_, err := uuid.Parse(id)
+	return err == nil && strings.HasPrefix(typ, "outlink.") && mac != ""
+}
+
+// Junk reports whether err says that a message has not even the form of an event. Who
+// has no key to tell events by may leave it out.
+func Junk(err error) bool {
+	e, unreadable := errors.AsType[*UnreadableError](err)
+	return unreadable && !e.Formed
 }
 
 func (e *UnreadableError) Error() string {

@@ -66,7 +66,13 @@ func (a *app) feed(cmd *cobra.Command, name string, f func(ctx context.Context, 
 	if err != nil {
 		return err
 	}
-	err = f(cmd.Context(), eventlog.Feed{JS: js, Namespace: ns, Guard: guard}, subjects)
+	feed := eventlog.Feed{JS: js, Namespace: ns, Guard: guard}
+	if guard == nil { // which tells of them, too
+		feed.Junk = func(r domain.Record) {
+			fmt.Fprintf(a.err, "message %d of the log is left out: %s\n", r.Sequence, r.Foreign)
+		}
+	}
+	err = f(cmd.Context(), feed, subjects)
 	if _, unreadable := errors.AsType[*domain.UnreadableError](err); unreadable && guard == nil {
 		err = fmt.Errorf("%w; if no node wrote it, give --kek-file, or OUTLINK_KEK_FILE, to leave it out", err)
 	}
@@ -106,6 +112,8 @@ func (f *eventFilter) parse() (err error) {
 func (f *eventFilter) takes(r domain.Record) bool {
 	prefix, open := strings.CutSuffix(f.actor, "*")
 	switch {
+	case r.Foreign != "":
+		return false
 	case !f.from.IsZero() && r.Time.Before(f.from), !f.to.IsZero() && r.Time.After(f.to):
 		return false
 	case f.actor != "" && r.Actor != f.actor && (!open || !strings.HasPrefix(r.Actor, prefix)):

@@ -160,6 +160,7 @@ func (a *app) eventVerify() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var report history.Report
 			err := a.feed(cmd, "", func(ctx context.Context, feed eventlog.Feed, _ []string) (err error) {
+				feed.Junk = nil // it is what verify looks for
 				report, err = history.Verify(ctx, feed, nil)
 				return err
 			})

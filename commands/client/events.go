@@ -34,8 +34,8 @@ func (c Client) Subscribe(ctx context.Context, from uint64, f Filter, handle fun
 	consumer := jetstream.OrderedConsumerConfig{FilterSubjects: c.subjects(f)}
 	return c.follow(ctx, "EVENTS", consumer, from, func(m jetstream.Msg, sequence uint64) error {
 		r, err := record(m, sequence)
-		if err != nil && len(m.Headers()["Outlink-MAC"]) == 0 {
-			return nil // no node writes like that: somebody who has the right to, and nothing else
+		if domain.Junk(err) {
+			return nil // somebody put it there who may write to the log, and has nothing to say
 		}
 		if err != nil {
 			return err
@@ -184,7 +184,8 @@ func record(m jetstream.Msg, sequence uint64) (domain.Record, error) {
 	r.Version, errs[2] = strconv.ParseUint(h("Outlink-Version"), 10, 64)
 	r.Link, r.Grant, errs[3] = aggregate(m.Subject())
 	if err := errors.Join(errs[:]...); err != nil {
-		return r, fmt.Errorf("message %d on %s is no event of Outlink: %w", sequence, m.Subject(), err)
+		formed := domain.Formed(h("ce-id"), r.Type, h("Outlink-MAC"))
+		return r, &domain.UnreadableError{Sequence: sequence, Subject: m.Subject(), Type: r.Type, Formed: formed, Err: err}
 	}
 	if state := h("Outlink-State"); state != "" {
 		r.State = json.RawMessage(state)

@@ -72,16 +72,22 @@ func TestSubscribe(t *testing.T) {
 	}
 }
 
+// junk puts a message into the log that has not the form of an event, whatever it
+// says of its authentication.
+func junk(t *testing.T, c client.Client, id uuid.UUID) {
+	t.Helper()
+	m := nats.NewMsg(bus.DefaultNamespace.LinkEvents(id))
+	m.Data, m.Header["ce-type"], m.Header["Outlink-MAC"] = []byte("hello"), []string{"outlink.link.created.v1"}, []string{"x"}
+	if _, err := c.NC.RequestMsg(m, 5*time.Second); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // What somebody puts into the log that is not even like an event holds up nobody.
 func TestSubscribePassesJunk(t *testing.T) {
 	o := outlinktest.Start(t)
 	c, id := o.Client(), o.Link(t, "one")
-	before := collect(t, c, 0, client.Filter{Link: id}, 1)[0]
-	junk := nats.NewMsg(bus.DefaultNamespace.LinkEvents(id))
-	junk.Header["ce-type"], junk.Data = []string{before.Type}, []byte("{}")
-	if err := c.NC.PublishMsg(junk); err != nil {
-		t.Fatal(err)
-	}
+	junk(t, c, id)
 	out, err := c.DisableLink(limited(t), commands.DisableLink{Link: id})
 	if err != nil {
 		t.Fatal(err)
@@ -90,6 +96,59 @@ func TestSubscribePassesJunk(t *testing.T) {
 		if r.Sequence != out.Sequence {
 			t.Errorf("event %d, want %d", r.Sequence, out.Sequence)
 		}
+	}
+}
+
+// What has the form of an event and cannot be read may be a later version's: to pass
+// over it would be to miss it.
+func TestSubscribeStopsAtALaterVersion(t *testing.T) {
+	o := outlinktest.Start(t)
+	c, id := o.Client(), uuid.New()
+	m := nats.NewMsg(bus.DefaultNamespace.LinkEvents(id))
+	m.Header["ce-id"], m.Header["ce-type"], m.Header["Outlink-MAC"] = []string{uuid.NewString()}, []string{"outlink.link.created.v9"}, []string{"x"}
+	if _, err := c.NC.RequestMsg(m, 5*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	err := c.Subscribe(limited(t), 0, client.Filter{Link: id}, func(context.Context, domain.Record) error { return errEnough })
+	var unread *domain.UnreadableError
+	if !errors.As(err, &unread) || unread.Type != "outlink.link.created.v9" {
+		t.Errorf("Subscribe: %v", err)
+	}
+	err = c.WatchLinks(limited(t), func(context.Context, []client.Link) error { return errEnough })
+	if !errors.As(err, &unread) {
+		t.Errorf("WatchLinks: %v", err)
+	}
+}
+
+// A link is as its last event left it, whatever was put into the log behind that;
+// and nobody hears of what changes nothing.
+func TestWatchLinksPassesJunk(t *testing.T) {
+	o := outlinktest.Start(t)
+	c, ctx := o.Client(), limited(t)
+	one, two := o.Link(t, "one"), o.Link(t, "two")
+	out, err := c.DisableLink(ctx, commands.DisableLink{Link: one})
+	if err != nil {
+		t.Fatal(err)
+	}
+	junk(t, c, one)
+	junk(t, c, uuid.New())
+	var calls [][]client.Link
+	err = c.WatchLinks(ctx, func(_ context.Context, links []client.Link) error {
+		if calls = append(calls, links); len(calls) == 2 {
+			return errEnough
+		}
+		junk(t, c, two)
+		_, err := c.DisableLink(ctx, commands.DisableLink{Link: two})
+		return err
+	})
+	if !errors.Is(err, errEnough) || len(calls) != 2 || len(calls[0]) != 2 || len(calls[1]) != 1 {
+		t.Fatalf("%+v, %v", calls, err)
+	}
+	if list := calls[0]; list[0].ID != two || list[1].ID != one || list[1].Sequence != out.Sequence || list[1].State.Status() != link.StatusDisabled {
+		t.Errorf("the list is %+v", list)
+	}
+	if change := calls[1][0]; change.ID != two || change.State.Status() != link.StatusDisabled {
+		t.Errorf("the change is %+v", change)
 	}
 }
 

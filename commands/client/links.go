@@ -1,10 +1,12 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
@@ -45,18 +47,25 @@ func (c Client) WatchLinks(ctx context.Context, handle func(context.Context, []L
 	consumer := jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy}
 	return c.follow(ctx, "EVENTS", consumer, 0, func(m jetstream.Msg, sequence uint64) error {
 		l, err := c.link(ctx, m, sequence)
+		switch {
+		case domain.Junk(err) && sequence > end:
+			return nil // nothing has changed
+		case domain.Junk(err): // the link is as the event before left it
+			l, err = c.foldLink(ctx, m.Subject(), sequence)
+		}
 		if err != nil {
 			return err
 		}
 		if sequence > end {
 			return handle(ctx, []Link{l})
 		}
-		if l.State.Status() != link.StatusDeleted {
+		if status := l.State.Status(); status != link.StatusDeleted && status != link.StatusAbsent {
 			list = append(list, l)
 		}
 		if sequence < end {
 			return nil
 		}
+		slices.SortFunc(list, func(a, b Link) int { return cmp.Compare(a.Sequence, b.Sequence) })
 		err, list = handle(ctx, list), nil
 		return err
 	})
@@ -92,8 +101,7 @@ func (c Client) link(ctx context.Context, m jetstream.Msg, sequence uint64) (Lin
 	}
 	l := Link{ID: r.Link, Sequence: sequence}
 	if v := m.Headers()["Outlink-State-Version"]; r.State == nil || len(v) == 0 || v[0] != fmt.Sprint(link.StateVersion) {
-		l.State, err = c.foldLink(ctx, r)
-		return l, err
+		return c.foldLink(ctx, m.Subject(), sequence)
 	}
 	if err := json.Unmarshal(r.State, &l.State); err != nil {
 		return l, fmt.Errorf("decode the state beside event %d: %w", sequence, err)
@@ -103,18 +111,23 @@ func (c Client) link(ctx context.Context, m jetstream.Msg, sequence uint64) (Lin
 
 var errFolded = errors.New("folded")
 
-func (c Client) foldLink(ctx context.Context, last domain.Record) (s link.State, err error) {
-	only := jetstream.OrderedConsumerConfig{FilterSubjects: []string{c.Namespace + ".events.link." + last.Link.String()}}
+// foldLink folds what is on a link's subject up to a sequence.
+func (c Client) foldLink(ctx context.Context, subject string, until uint64) (l Link, err error) {
+	only := jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}}
 	err = c.follow(ctx, "EVENTS", only, 0, func(m jetstream.Msg, sequence uint64) error {
 		r, err := record(m, sequence)
-		if err != nil {
+		switch {
+		case domain.Junk(err):
+		case err != nil:
 			return err
+		default:
+			e, err := link.Kinds.Decode(r.Type, r.Data)
+			if err != nil {
+				return fmt.Errorf("event %d: %w", sequence, err)
+			}
+			l = Link{ID: r.Link, Sequence: sequence, State: link.Evolve(l.State, e)}
 		}
-		e, err := link.Kinds.Decode(r.Type, r.Data)
-		if err != nil {
-			return fmt.Errorf("event %d: %w", sequence, err)
-		}
-		if s = link.Evolve(s, e); sequence >= last.Sequence {
+		if sequence >= until {
 			return errFolded
 		}
 		return nil
@@ -122,5 +135,5 @@ func (c Client) foldLink(ctx context.Context, last domain.Record) (s link.State,
 	if errors.Is(err, errFolded) {
 		err = nil
 	}
-	return s, err
+	return l, err
 }

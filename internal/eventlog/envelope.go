@@ -96,7 +96,8 @@ func parse(m message) (domain.Record, error) {
 	r.Link, r.Grant, errs[3] = aggregate(m.subject)
 	for _, err := range errs {
 		if err != nil {
-			return r, &domain.UnreadableError{Sequence: m.sequence, Subject: m.subject, Type: r.Type, Err: err}
+			formed := domain.Formed(get(h, headerID), r.Type, get(h, headerMAC))
+			return r, &domain.UnreadableError{Sequence: m.sequence, Subject: m.subject, Type: r.Type, Formed: formed, Err: err}
 		}
 	}
 	if state := get(h, headerState); state != "" {

@@ -36,6 +36,11 @@ type Feed struct {
 	Namespace bus.Namespace
 	Guard     *Guard // nil: foreign messages are not told from events
 
+	// Junk is told of each message that has not even the form of an event, and of that
+	// its place alone is delivered; nil: such a message is an error. It is for who has
+	// no guard, which knows of more.
+	Junk func(domain.Record)
+
 	ahead int // messages that the server sends before they are asked for; 0: batchEvents
 }
 
@@ -87,7 +92,7 @@ func (f Feed) follow(ctx context.Context, subjects []string, after uint64, handl
 	}
 	defer f.release(ctx, consumer)
 	// Messages are read where they arrive, while the batch before is handled.
-	r := reader{consumer: consumer.CachedInfo().Name, to: newArrivals(), trail: f.Guard.trail(after)}
+	r := reader{consumer: consumer.CachedInfo().Name, to: newArrivals(), trail: f.Guard.trail(after), lenient: f.Junk != nil}
 	consuming, err := consumer.Consume(func(m jetstream.Msg) { r.read(ctx, m) }, f.pull())
 	if err != nil {
 		return fmt.Errorf("read the log after %d: %w", after, unavailable(err))
@@ -99,6 +104,7 @@ func (f Feed) follow(ctx context.Context, subjects []string, after uint64, handl
 	}()
 	for {
 		batch, unread := r.to.take(ctx)
+		f.tell(batch)
 		if len(batch) > 0 {
 			if err := handle(ctx, batch); err != nil {
 				return err
@@ -106,6 +112,18 @@ func (f Feed) follow(ctx context.Context, subjects []string, after uint64, handl
 		}
 		if unread != nil {
 			return unread
+		}
+	}
+}
+
+// tell has whoever wants to know hear of junk.
+func (f Feed) tell(batch []domain.Record) {
+	if f.Junk == nil {
+		return
+	}
+	for _, r := range batch {
+		if r.Foreign != "" {
+			f.Junk(r)
 		}
 	}
 }

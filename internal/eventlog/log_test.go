@@ -128,6 +128,39 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// A reader without a key may have what has not the form of an event left out: it
+// then hears of its place. What has the form of one stops it as ever.
+func TestFollowTellsOfJunk(t *testing.T) {
+	server := testenv.NATS(t)
+	n := testenv.Node(t, server, t.TempDir(), "n")
+	nc, err := nats.Connect(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	subject := n.Namespace.LinkEvents(uuid.New())
+	junk(t, server.URL(), subject)
+	later := nats.NewMsg(subject)
+	later.Header["ce-id"], later.Header["ce-type"], later.Header["Outlink-MAC"] = []string{uuid.NewString()}, []string{"outlink.link.created.v9"}, []string{"x"}
+	if _, err := nc.RequestMsg(later, 5*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	var left, places []uint64
+	n.Feed.Guard, n.Feed.Junk = nil, func(r domain.Record) { left = append(left, r.Sequence) }
+	err = n.Feed.Follow(t.Context(), 0, func(_ context.Context, batch []domain.Record) error {
+		for _, r := range batch {
+			if r.Foreign != "" {
+				places = append(places, r.Sequence)
+			}
+		}
+		return nil
+	})
+	var bad *domain.UnreadableError
+	if !errors.As(err, &bad) || bad.Sequence != 2 || fmt.Sprint(left, places) != "[1] [1]" {
+		t.Errorf("told of %v, handed over %v: %v", left, places, err)
+	}
+}
+
 // A schedule fires once its time has come; a cancelled one does not.
 func TestSchedules(t *testing.T) {
 	server := testenv.NATS(t)

@@ -23,6 +23,7 @@ var errAnew = errors.New("the consumer was replaced")
 type reader struct {
 	consumer string
 	to       *arrivals
+	lenient  bool // junk is no error
 
 	mu    sync.Mutex
 	trail *trail
@@ -39,6 +40,9 @@ func (r *reader) read(ctx context.Context, delivery jetstream.Msg) {
 		err = errAnew
 	default:
 		event, err = r.trail.read(ctx, m)
+	}
+	if r.lenient && domain.Junk(err) {
+		event, err = domain.Record{Sequence: m.sequence, Foreign: "it has not the form of an event"}, nil
 	}
 	r.to.add(ctx, event, len(m.data), err)
 }
