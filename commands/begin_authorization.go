@@ -151,7 +151,8 @@ const MaxSubject = 200
 
 // checkSubject refuses a subject that cannot be shown in one line.
 func checkSubject(subject string) error {
-	if utf8.RuneCountInString(subject) > MaxSubject || strings.ContainsFunc(subject, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	blank := subject != "" && strings.TrimSpace(subject) == ""
+	if blank || utf8.RuneCountInString(subject) > MaxSubject || strings.ContainsFunc(subject, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return domain.Errorf(domain.InvalidArgument, "subject %q: use at most %d printable characters", clip(subject), MaxSubject)
 	}
 	return nil

@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"outlink/domain"
 	"outlink/domain/answer"
 	"outlink/domain/grant"
+	"outlink/domain/provider"
 )
 
 // RecordTokenIssued imports a credential that another system held. The subject's
@@ -57,11 +59,21 @@ func (s *Service) RecordTokenIssued(ctx context.Context, c RecordTokenIssued) (O
 	if err := l.State.Usable(c.Link); err != nil {
 		return Outcome{}, err
 	}
-	now := s.Now()
+	p, err := s.Catalogue.Get(l.State.Provider)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if c.TokenType != "" && !p.Response.Bearer(c.TokenType) {
+		return Outcome{}, domain.Errorf(domain.InvalidArgument, "token_type %q is none that can be imported; %s tokens can, and those without a word on it", clip(c.TokenType), answer.Bearer)
+	}
+	return s.IssueToken(ctx, c.Header, c.token(key, access, refresh, s.Now()))
+}
+
+func (c RecordTokenIssued) token(key domain.Key, access, refresh domain.Secret, now time.Time) NewToken {
 	t := NewToken{
 		Key: key, Subject: c.Subject,
 		Exchange: c.CommandID, Cause: grant.ByImport, ReceivedAt: now,
-		Token: answer.Token{AccessToken: access, RefreshToken: refresh, TokenType: c.TokenType, Scopes: c.Scopes},
+		Token: answer.Token{AccessToken: access, RefreshToken: refresh, TokenType: answer.Bearer, Scopes: c.Scopes},
 	}
 	switch {
 	case access.IsZero():
@@ -72,7 +84,7 @@ func (s *Service) RecordTokenIssued(ctx context.Context, c RecordTokenIssued) (O
 	if !c.RefreshTokenExpiresAt.IsZero() {
 		t.Token.RefreshTokenLifetime = c.RefreshTokenExpiresAt.Sub(now)
 	}
-	return s.IssueToken(ctx, c.Header, t)
+	return t
 }
 
 // imported answers an import that comes again. It must not bring back a refresh
@@ -94,10 +106,31 @@ func checkImport(c RecordTokenIssued, access, refresh domain.Secret, now time.Ti
 		return domain.Errorf(domain.InvalidArgument, "the token is bound to a key that stays where the token was (RFC 9449); authorize the link instead")
 	case !access.IsZero() && refresh.IsZero() && c.ExpiresAt.IsZero():
 		return domain.Errorf(domain.InvalidArgument, "expires_at is missing: an access token without refresh token needs its end")
+	case refresh.IsZero() && !c.ExpiresAt.After(now):
+		return domain.Errorf(domain.InvalidArgument, "expires_at is %s, which is over, and there is no refresh_token; authorize the link instead", c.ExpiresAt.Format(time.RFC3339))
 	case !c.RefreshTokenExpiresAt.IsZero() && refresh.IsZero():
 		return domain.Errorf(domain.InvalidArgument, "refresh_token_expires_at is given without a refresh_token")
 	case !c.RefreshTokenExpiresAt.IsZero() && !c.RefreshTokenExpiresAt.After(now):
 		return domain.Errorf(domain.InvalidArgument, "refresh_token_expires_at is %s, which is over; authorize the link anew", c.RefreshTokenExpiresAt.Format(time.RFC3339))
+	case c.RefreshTokenExpiresAt.Sub(now) == math.MaxInt64: // the longest duration there is
+		return domain.Errorf(domain.InvalidArgument, "refresh_token_expires_at is %s, which is no end; leave it out", c.RefreshTokenExpiresAt.Format(time.RFC3339))
+	}
+	return checkTokens(c.Scopes, access, refresh)
+}
+
+// checkTokens refuses what can't be sent as it is: an access token goes into a header
+// (RFC 6750 section 2.1), a refresh token into a form (RFC 6749 appendix A.17).
+func checkTokens(scopes []string, access, refresh domain.Secret) error {
+	switch a := access.Reveal(); {
+	case !provider.Printable(a) || strings.Contains(a, " "):
+		return domain.Errorf(domain.InvalidArgument, "access_token has a space, or a character that is not printable ASCII; copy it again")
+	case !provider.Printable(refresh.Reveal()):
+		return domain.Errorf(domain.InvalidArgument, "refresh_token has a character that is not printable ASCII; copy it again")
+	}
+	for _, scope := range scopes {
+		if !provider.ScopeToken(scope) {
+			return domain.Errorf(domain.InvalidArgument, `scopes have %q, which is no scope (RFC 6749 section 3.3: printable ASCII without space, " and \); give each scope by itself`, clip(scope))
+		}
 	}
 	return nil
 }

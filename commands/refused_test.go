@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -84,4 +85,40 @@ func TestNoSuchGrant(t *testing.T) {
 			d.refused(name, m.with(members{"subject": subject}), domain.InvalidArgument, "200 printable characters")
 		}
 	}
+}
+
+// An import is held to what a link is held to: what could not be sent, or ended before,
+// is refused, and what is taken comes back as it was.
+func TestImport(t *testing.T) {
+	d := open(t)
+	id := d.must("CreateOutgoingLink", valid).Link
+	soon, never := time.Now().Add(time.Hour).UTC().Truncate(time.Second), "9999-12-31T00:00:00Z"
+	whole := members{"link_id": id, "access_token": "at", "refresh_token": "rt", "expires_at": soon}
+	for _, tt := range []struct {
+		says string
+		m    members
+	}{
+		{"access_token has", members{"access_token": "at\r\nX: y"}},
+		{"access_token has", members{"access_token": "a t"}},
+		{"access_token has", members{"access_token": "ät"}},
+		{"refresh_token has", members{"refresh_token": "a\nb"}},
+		{`token_type "mac"`, members{"token_type": "mac"}},
+		{`token_type "Bearer`, members{"token_type": "Bearer\r\nX: y"}},
+		{"stays where the", members{"token_type": "dpop"}},
+		{`scopes have "a b"`, members{"scopes": []string{"a b"}}},
+		{`scopes have ""`, members{"scopes": []string{""}}},
+		{"200 printable", members{"subject": "  "}},
+		{"leave it out", members{"refresh_token_expires_at": never}},
+		{"which is over", members{"refresh_token_expires_at": "2001-01-01T00:00:00Z"}},
+		{"expires_at is 2001", members{"refresh_token": nil, "expires_at": "2001-01-01T00:00:00Z"}},
+	} {
+		d.refused("RecordTokenIssued", whole.with(tt.m), domain.InvalidArgument, tt.says)
+	}
+	key := domain.Key{Link: id, Grant: d.must("RecordTokenIssued", whole.with(members{"token_type": "bearer", "refresh_token_expires_at": soon})).Grant}
+	at, err := d.Grants.Load(t.Context(), key)
+	if c := at.State.Credential; err != nil || c.TokenType != "Bearer" || !c.RefreshTokenExpiresAt.Equal(soon) || !c.ExpiresAt.Equal(soon) {
+		t.Errorf("%+v, %v", c, err)
+	}
+	d.must("RecordTokenIssued", whole.with(members{"subject": "due", "expires_at": "2001-01-01T00:00:00Z"})) // it is renewed
+	d.must("RecordTokenIssued", whole.with(members{"subject": "long", "refresh_token": "a b", "refresh_token_expires_at": "2199-01-01T00:00:00Z"}))
 }

@@ -97,7 +97,7 @@ func (ps *problems) client(p Provider, c link.Config, secretGiven bool) {
 	switch {
 	case c.ClientID == "":
 		ps.add("client_id", "is missing; %s gave it to you when you registered the client", p.Name)
-	case !printable(c.ClientID) || len(c.ClientID) > maxText:
+	case !Printable(c.ClientID) || len(c.ClientID) > maxText:
 		ps.add("client_id", "%s is not printable ASCII of at most %d characters; copy it again", shown(c.ClientID), maxText)
 	}
 	switch c.AuthStyle {
@@ -139,19 +139,19 @@ func (ps *problems) scopes(p Provider, c link.Config) {
 		}
 	}
 	for _, s := range scopes {
-		if !scopeToken(s) || len(s) > maxText || p.ScopeSeparator != "" && strings.Contains(s, p.ScopeSeparator) {
+		if !ScopeToken(s) || len(s) > maxText || p.ScopeSeparator != "" && strings.Contains(s, p.ScopeSeparator) {
 			ps.add("scopes", `have %s, which is no scope (RFC 6749 section 3.3: printable ASCII without space, " and \); give each scope by itself`, shown(s))
 		}
 	}
 }
 
-// scopeToken is RFC 6749 section 3.3: 1*( %x21 / %x23-5B / %x5D-7E ).
-func scopeToken(s string) bool {
-	return s != "" && printable(s) && !strings.ContainsAny(s, " \"\\")
+// ScopeToken is RFC 6749 section 3.3: 1*( %x21 / %x23-5B / %x5D-7E ).
+func ScopeToken(s string) bool {
+	return s != "" && Printable(s) && !strings.ContainsAny(s, " \"\\")
 }
 
-// printable is 1*VSCHAR of RFC 6749 appendix A.
-func printable(s string) bool {
+// Printable is *VSCHAR of RFC 6749 appendix A.
+func Printable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e })
 }
 
@@ -169,7 +169,7 @@ func (ps *problems) endpoint(field, raw string, required bool, pol Policy) bool 
 	switch {
 	case len(raw) > maxURL:
 		ps.add(field, "has %d characters; %d is the most", len(raw), maxURL)
-	case err != nil || !printable(raw) || strings.Contains(raw, " "):
+	case err != nil || !Printable(raw) || strings.Contains(raw, " "):
 		ps.add(field, "%s is no URL; give one such as https://login.example.com/oauth2/token", shown(raw))
 	case u.User != nil:
 		ps.add(field, "has a user name or password before the host; leave that out")
@@ -214,7 +214,7 @@ func (ps *problems) resources(resources []string) {
 	}
 	for _, r := range resources {
 		u, err := url.Parse(r)
-		if err != nil || !u.IsAbs() || strings.Contains(r, "#") || !scopeToken(r) || len(r) > maxURL {
+		if err != nil || !u.IsAbs() || strings.Contains(r, "#") || !ScopeToken(r) || len(r) > maxURL {
 			ps.add("resources", "have %s, which is no absolute URI without fragment (RFC 8707); give one such as https://api.example.com/", shown(r))
 		}
 	}
@@ -248,7 +248,7 @@ func (ps *problems) params(params map[string]string) {
 			ps.add("authorization_params", `set response_mode %s; the callback reads "query" only, so leave it out`, shown(value))
 		case name == "prompt" && slices.Contains(strings.Fields(value), "none"):
 			ps.add("authorization_params", `set prompt "none", with which a provider asks nobody for consent; leave it out`)
-		case !scopeToken(name) || !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) || len(name)+len(value) > maxText:
+		case !ScopeToken(name) || !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) || len(name)+len(value) > maxText:
 			ps.add("authorization_params", "have the parameter %s with a name or value that no URL should carry; correct it", shown(name))
 		}
 	}

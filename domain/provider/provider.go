@@ -7,6 +7,8 @@
 package provider
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"outlink/domain/answer"
@@ -65,6 +67,12 @@ type Response struct {
 	BearerTypes    []string `yaml:"bearer_types" json:"bearer_types,omitempty"`       // token types that mean Bearer
 	ErrorMember    string   `yaml:"error_member" json:"error_member,omitempty"`       // member that holds the code when "error" does not
 	ScopeSeparator string   `yaml:"scope_separator" json:"scope_separator,omitempty"` // "" means a space
+}
+
+// Bearer reports whether a token type means that whoever has the token may use it.
+func (r Response) Bearer(kind string) bool {
+	same := func(s string) bool { return strings.EqualFold(s, kind) }
+	return same(answer.Bearer) || slices.ContainsFunc(r.BearerTypes, same)
 }
 
 // RedirectPolicy is what a provider demands of a redirect URL.

@@ -64,7 +64,7 @@ func (ps *problems) exchange(c link.Config) {
 // tokenType checks a token type identifier (RFC 8693 section 3).
 func (ps *problems) tokenType(field, value string) {
 	u, err := url.Parse(value)
-	if value != "" && (err != nil || !u.IsAbs() || !scopeToken(value) || len(value) > maxURL) {
+	if value != "" && (err != nil || !u.IsAbs() || !ScopeToken(value) || len(value) > maxURL) {
 		ps.add(field, "%s is no URI (RFC 8693 section 3); give one such as %s", shown(value), link.AccessTokenType)
 	}
 }

@@ -120,9 +120,9 @@ func TestOldImportComesAgain(t *testing.T) {
 		t.Helper()
 		return i.send(t, "RecordTokenIssued", map[string]any{"command_id": id, "link_id": link, "refresh_token": token, "access_token": token, "expires_at": time.Now().Add(time.Hour)}, false)
 	}
-	first := record(imported, "the first")
+	first := record(imported, "the-first")
 	for range 6 {
-		record(uuid.New(), "a later one")
+		record(uuid.New(), "a-later-one")
 	}
 	kv, err := i.js().KeyValue(i.ctx(), i.node.Namespace.Outcomes())
 	if err != nil {
@@ -131,11 +131,11 @@ func TestOldImportComesAgain(t *testing.T) {
 	if err := kv.Purge(i.ctx(), imported.String()); err != nil {
 		t.Fatal(err)
 	}
-	again := record(imported, "the first")
+	again := record(imported, "the-first")
 	if len(again.Events) != 0 || again.Sequence != first.Sequence {
 		t.Errorf("first %+v, then %+v", first, again)
 	}
-	if token, err := i.c.Token(i.ctx(), link, "", 0); err != nil || token.AccessToken != "a later one" {
+	if token, err := i.c.Token(i.ctx(), link, "", 0); err != nil || token.AccessToken != "a-later-one" {
 		t.Errorf("the newest token: %q, %v", token.AccessToken, err)
 	}
 }

@@ -81,7 +81,7 @@ func (e *exchange) refusal() string {
 // bound to a key can be used only if that is Outlink's own.
 func (e *exchange) tokenType(said string) string {
 	switch {
-	case said == "" || e.bearer(said):
+	case said == "" || e.profile.Response.Bearer(said):
 		return answer.Bearer
 	case strings.EqualFold(said, answer.NotApplicable):
 		return answer.NotApplicable

@@ -50,7 +50,7 @@ func (c *Client) AuthorizeDevice(ctx context.Context, r provider.Registration) (
 // text reads a member that is shown to a person: what could not be is none.
 func text(raw json.RawMessage) string {
 	var s string
-	if json.Unmarshal(raw, &s) != nil || !printable(s) {
+	if json.Unmarshal(raw, &s) != nil || !provider.Printable(s) {
 		return ""
 	}
 	return s

@@ -174,11 +174,6 @@ func (e *exchange) class() answer.Class {
 	return answer.Classify(e.status, e.code(), e.profile.Errors)
 }
 
-// printable checks the characters of a token (RFC 6749 appendix A.12).
-func printable(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e })
-}
-
 // object reads an answer as a JSON object, whatever it says it is: providers
 // send JSON as text/plain, with a byte order mark, or a form (as GitHub does).
 func object(raw []byte, contentType string) map[string]json.RawMessage {

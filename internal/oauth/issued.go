@@ -3,13 +3,13 @@ package oauth
 import (
 	"encoding/json"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"outlink/domain"
 	"outlink/domain/answer"
+	"outlink/domain/provider"
 )
 
 // unwrap brings the token to where RFC 6749 section 5.1 has it. An error beside
@@ -68,7 +68,7 @@ func (e *exchange) known(code string) string {
 func (e *exchange) token(access string) (answer.Class, *answer.Token, string) {
 	refresh, kind := str(e.body["refresh_token"]), str(e.body["token_type"])
 	switch {
-	case !printable(access) || !printable(refresh):
+	case !provider.Printable(access) || !provider.Printable(refresh):
 		return answer.Unreadable, nil, "the token has characters that RFC 6749 does not allow"
 	case e.tokenType(kind) == "":
 		return answer.Unreadable, nil, "the token type is not one that was asked for"
@@ -81,11 +81,6 @@ func (e *exchange) token(access string) (answer.Class, *answer.Token, string) {
 	}
 	issued.RefreshTokenLifetime = e.refreshTokenLifetime(refresh != "")
 	return answer.Issued, issued, e.problem
-}
-
-func (e *exchange) bearer(kind string) bool {
-	same := func(s string) bool { return strings.EqualFold(s, kind) }
-	return same("bearer") || slices.ContainsFunc(e.profile.Response.BearerTypes, same)
 }
 
 // scopes are split at spaces and at the provider's separator; nil when not said.
