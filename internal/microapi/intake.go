@@ -62,7 +62,11 @@ func id(j jobs.Job) uuid.UUID {
 // reply sends an outcome, or an error, to whoever asked for it.
 func (i *Intake) reply(j jobs.Job, answer any) {
 	to := first(j.Header, replyHeader)
-	if to == "" || !replies.MatchString(to) {
+	switch {
+	case to == "":
+		return
+	case !replies.MatchString(to):
+		i.Log.Warn("the outcome of a submitted command was not sent: its reply subject is no inbox", "subject", j.Subject, "sequence", j.Sequence, "reply", to)
 		return
 	}
 	body, _ := json.Marshal(answer)
