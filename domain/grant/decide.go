@@ -138,7 +138,11 @@ func (s State) RequestRefresh(id uuid.UUID, e RefreshRequested) (Event, error) {
 	if err := s.refreshable(id); err != nil {
 		return nil, err
 	}
-	if e.Generation != s.Generation {
+	switch {
+	case e.Generation > s.Generation:
+		return nil, domain.Errorf(domain.InvalidArgument, "grant %s is at generation %d; nobody has seen generation %d of it", id, s.Generation, e.Generation).
+			With("generation", s.Generation)
+	case e.Generation < s.Generation:
 		return nil, nil
 	}
 	if e.Resend && unread != "" {

@@ -135,6 +135,9 @@ func TestDecisions(t *testing.T) {
 		"request for a renewed generation": {[]grant.Event{first, renewed}, func(s grant.State) (grant.Event, error) {
 			return s.RequestRefresh(id, grant.RefreshRequested{Generation: 1})
 		}, false, ""},
+		"request for a generation to come": {[]grant.Event{first, renewed}, func(s grant.State) (grant.Event, error) {
+			return s.RequestRefresh(id, grant.RefreshRequested{Generation: 3, Rejected: true})
+		}, false, domain.InvalidArgument},
 		"authorize while being erased": {[]grant.Event{first, grant.Revoked{}}, func(s grant.State) (grant.Event, error) { return s.BeginAuthorization(id, begun()) }, false, domain.Unavailable},
 		"revoke twice":                 {[]grant.Event{first, grant.Revoked{}}, func(s grant.State) (grant.Event, error) { return s.Revoke(id, grant.Revoked{}) }, false, ""},
 		"revoke what never was":        {nil, func(s grant.State) (grant.Event, error) { return s.Revoke(id, grant.Revoked{}) }, false, domain.NotFound},
