@@ -171,11 +171,20 @@ func TestSubmit(t *testing.T) {
 	if err != nil || out.Link != create.CommandID {
 		t.Fatalf("%+v, %v", out, err)
 	}
-	if id, err := c.Submit(ctx, create); err != nil || id != create.CommandID {
+	id, err := c.Submit(ctx, create)
+	if err != nil || id != create.CommandID {
 		t.Errorf("submitted again: %s, %v", id, err)
 	}
 	if again, err := c.CreateOutgoingLink(ctx, create); err != nil || again.Sequence != out.Sequence {
 		t.Errorf("asked again: %+v, %v; want the outcome of the submitted one", again, err)
+	}
+	if id, err := c.Submit(ctx, &create); err != nil || id != create.CommandID {
+		t.Errorf("submitted by a pointer: %s, %v", id, err)
+	}
+	for _, none := range []any{nil, 7, (*commands.DisableLink)(nil), &id} {
+		if _, err := c.Submit(ctx, none); domain.CodeOf(err) != domain.InvalidArgument {
+			t.Errorf("submitted %T: %v", none, err)
+		}
 	}
 	if _, err := c.SubmitAndWait(ctx, commands.DisableLink{Link: uuid.New()}); domain.CodeOf(err) != domain.NotFound {
 		t.Errorf("%v, want not_found", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
@@ -96,8 +97,11 @@ type named struct {
 	secrets []*domain.SecretInput
 }
 
-// name tells a command by its type.
+// name tells a command by its type. What a pointer points to stays as it is.
 func name(command any) (named, error) {
+	if p := reflect.ValueOf(command); p.Kind() == reflect.Pointer && !p.IsNil() {
+		command = p.Elem().Interface()
+	}
 	switch cmd := command.(type) {
 	case commands.CreateOutgoingLink:
 		return named{"CreateOutgoingLink", &cmd, &cmd.Header, []*domain.SecretInput{&cmd.ClientSecret}}, nil

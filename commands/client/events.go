@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +32,9 @@ type Filter struct {
 // keeps the sequence of what it has handled, and begins there next time, misses
 // none. A lost connection is waited for.
 func (c Client) Subscribe(ctx context.Context, from uint64, f Filter, handle func(context.Context, domain.Record) error) error {
+	if err := errors.Join(f.check(), told(handle == nil)); err != nil {
+		return err
+	}
 	consumer := jetstream.OrderedConsumerConfig{FilterSubjects: c.subjects(f)}
 	return c.follow(ctx, "EVENTS", consumer, from, func(m jetstream.Msg, sequence uint64) error {
 		r, err := record(m, sequence)
@@ -45,6 +49,30 @@ func (c Client) Subscribe(ctx context.Context, from uint64, f Filter, handle fun
 		}
 		return handle(ctx, r)
 	})
+}
+
+// types are those of events, of this version and of later ones.
+var types = regexp.MustCompile(`^outlink\.[a-z]+\.[a-z_]+\.v[0-9]+$`)
+
+// check refuses a filter that no event ever passes.
+func (f Filter) check() error {
+	if f.Grant != uuid.Nil && f.Link == uuid.Nil {
+		return domain.Errorf(domain.InvalidArgument, "the filter names grant %s without its link; give both", f.Grant)
+	}
+	for _, typ := range f.Types {
+		if !types.MatchString(typ) {
+			return domain.Errorf(domain.InvalidArgument, "%q is no type of an event; give it whole, such as outlink.grant.token_issued.v1", typ)
+		}
+	}
+	return nil
+}
+
+// told refuses to read for nobody.
+func told(nobody bool) error {
+	if nobody {
+		return domain.Errorf(domain.InvalidArgument, "handle is missing; give the function that is told")
+	}
+	return nil
 }
 
 func (c Client) subjects(f Filter) []string {

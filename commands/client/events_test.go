@@ -265,9 +265,30 @@ func rename(ctx context.Context, c client.Client, id uuid.UUID, times int) error
 
 func TestSubscribeToNothing(t *testing.T) {
 	o := outlinktest.Start(t)
-	err := client.New(o.Client().NC, "elsewhere").Subscribe(limited(t), 0, client.Filter{}, nil)
+	err := client.New(o.Client().NC, "elsewhere").Subscribe(limited(t), 0, client.Filter{}, func(context.Context, domain.Record) error { return nil })
 	if domain.CodeOf(err) != domain.Unavailable {
 		t.Errorf("%v, want unavailable", err)
+	}
+}
+
+// What would wait for ever, or has nobody to tell, is an error at once.
+func TestSubscribeToWhatNeverComes(t *testing.T) {
+	c := client.New(nil, "") // it is asked nothing
+	told := func(context.Context, domain.Record) error { return nil }
+	for _, tt := range []struct {
+		err  error
+		says string
+	}{
+		{c.Subscribe(t.Context(), 0, client.Filter{Grant: uuid.New()}, told), "without its link"},
+		{c.Subscribe(t.Context(), 0, client.Filter{Types: []string{"outlink.grant.token_issued.v1", "token_issued"}}, told), `"token_issued" is`},
+		{c.Subscribe(t.Context(), 0, client.Filter{Types: []string{"grant.token_issued"}}, told), `"grant.token_issued" is`},
+		{c.Subscribe(t.Context(), 0, client.Filter{}, nil), "handle is missing"},
+		{c.WatchLinks(t.Context(), nil), "handle is missing"},
+		{c.Notices(t.Context(), 0, nil), "handle is missing"},
+	} {
+		if domain.CodeOf(tt.err) != domain.InvalidArgument || !strings.Contains(tt.err.Error(), tt.says) {
+			t.Errorf("%v; want one with %q", tt.err, tt.says)
+		}
 	}
 }
 

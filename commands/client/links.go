@@ -31,6 +31,9 @@ type Link struct {
 // is held in memory; afterwards one message a change. What happens to grants is
 // not among the changes: see [Client.Subscribe].
 func (c Client) WatchLinks(ctx context.Context, handle func(context.Context, []Link) error) error {
+	if err := told(handle == nil); err != nil {
+		return err
+	}
 	subject := c.Namespace + ".events.link.>"
 	end, err := c.lastOf(ctx, subject)
 	if err != nil {

@@ -14,10 +14,10 @@ import (
 	"outlink/domain"
 )
 
-// Submit stores a command, a struct of package commands, in JetStream. When it
-// returns the command is accepted for ever: a node will run it, now or later, or
-// set it aside with the reason. The id is the command's; to learn the outcome
-// afterwards, send the same command with that id as a request.
+// Submit stores a command, a struct of package commands or a pointer to one, in
+// JetStream. When it returns the command is accepted for ever: a node will run it,
+// now or later, or set it aside with the reason. The id is the command's; to learn
+// the outcome afterwards, send the same command with that id as a request.
 func (c Client) Submit(ctx context.Context, command any) (uuid.UUID, error) {
 	msg, id, err := c.message(ctx, ".submit.", command)
 	if err != nil {
