@@ -96,6 +96,9 @@ func (s *Service) create(ctx context.Context, id uuid.UUID, h Header, e link.Cre
 	if err := h.first(); err != nil {
 		return Outcome{}, err
 	}
+	if err := name.Check(e.Name); err != nil {
+		return Outcome{}, err
+	}
 	if err := s.prepare(ctx, id, h, e, named, secret); err != nil {
 		return Outcome{}, err
 	}

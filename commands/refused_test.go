@@ -10,6 +10,7 @@ import (
 
 	"outlink/commands"
 	"outlink/domain"
+	"outlink/domain/link"
 	"outlink/internal/testenv"
 )
 
@@ -121,4 +122,37 @@ func TestImport(t *testing.T) {
 	}
 	d.must("RecordTokenIssued", whole.with(members{"subject": "due", "expires_at": "2001-01-01T00:00:00Z"})) // it is renewed
 	d.must("RecordTokenIssued", whole.with(members{"subject": "long", "refresh_token": "a b", "refresh_token_expires_at": "2199-01-01T00:00:00Z"}))
+}
+
+// A new name is none that people take for another's; a link that has one keeps it
+// until it is renamed.
+func TestNames(t *testing.T) {
+	d := open(t)
+	id := d.must("CreateOutgoingLink", valid).Link
+	for _, name := range []string{" crm", "crm ", "crm\u00a0", "c\u200brm", "\u202ecrm", "c\u2028rm", "c\x07rm"} {
+		m := members{"name": name}
+		d.refused("CreateOutgoingLink", valid.with(m), domain.InvalidArgument, "name")
+		d.refused("UpdateOutgoingLink", m.with(members{"link_id": id}), domain.InvalidArgument, "name")
+	}
+	d.must("UpdateOutgoingLink", members{"link_id": id, "name": "Ünïcode für 日本　語 #1"})
+	old := uuid.New()
+	config := valid.with(members{"name": " old "})
+	d.before(old, config)
+	d.must("UpdateOutgoingLink", members{"link_id": old, "client_id": "other", "name": " old "})
+	d.must("UpdateOutgoingLink", members{"link_id": old, "scopes": []string{"b"}})
+	d.must("UpdateOutgoingLink", members{"link_id": old, "name": "new"})
+}
+
+// before is a link that was created before its name was looked at.
+func (d door) before(id uuid.UUID, m members) {
+	d.t.Helper()
+	body, _ := json.Marshal(m)
+	var e link.Created
+	if err := json.Unmarshal(body, &e.Config); err != nil {
+		d.t.Fatal(err)
+	}
+	e.SecretGeneration, e.At, e.RedirectURL = 1, time.Now(), "https://outlink.example.com/oauth/callback/"+id.String()
+	if _, err := d.Links.Append(d.t.Context(), domain.Key{Link: id}, commands.Loaded[link.State]{}, e, commands.Meta{Time: time.Now(), Actor: "test"}); err != nil {
+		d.t.Fatal(err)
+	}
 }

@@ -54,6 +54,9 @@ func (s *Service) UpdateOutgoingLink(ctx context.Context, c UpdateOutgoingLink) 
 		if _, err := s.configure(c.Link, c.apply(at.State.Config), at.State.SecretGeneration > 0); err != nil {
 			return Outcome{}, err // nothing is reserved for a refused configuration
 		}
+		if err := name.Check(*c.Name); err != nil {
+			return Outcome{}, err
+		}
 		if err := s.reserveName(ctx, c.Link, *c.Name, c.Header); err != nil {
 			return Outcome{}, err
 		}

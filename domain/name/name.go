@@ -22,6 +22,15 @@ func ID(name string) uuid.UUID {
 	return uuid.NewSHA1(space, []byte(strings.ToLower(name)))
 }
 
+// Check refuses a name that people take for another one. It is for new names: a link
+// that goes by such a name keeps it.
+func Check(name string) error {
+	if strings.TrimSpace(name) != name || !domain.OneLine(name) {
+		return domain.Errorf(domain.InvalidArgument, "the name %q begins or ends with a space, or has characters that nobody sees; leave them out", name)
+	}
+	return nil
+}
+
 // State says who holds the name; the zero State is a name that is free.
 type State struct {
 	Link uuid.UUID `json:"link_id"`
