@@ -1,7 +1,12 @@
 package commands_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"strings"
 	"testing"
 	"time"
@@ -155,4 +160,38 @@ func (d door) before(id uuid.UUID, m members) {
 	if _, err := d.Links.Append(d.t.Context(), domain.Key{Link: id}, commands.Loaded[link.State]{}, e, commands.Meta{Time: time.Now(), Actor: "test"}); err != nil {
 		d.t.Fatal(err)
 	}
+}
+
+// What proves the client must fit before the link says that it is used: a password is
+// no key, and none does not go away.
+func TestAuthStyleThatTheSecretDoesNotFit(t *testing.T) {
+	d := open(t)
+	id := d.must("CreateOutgoingLink", valid).Link
+	update := func(style string) members { return members{"link_id": id, "name": "other", "auth_style": style} }
+	d.refused("UpdateOutgoingLink", update("none"), domain.InvalidArgument, "one that has a secret keeps it")
+	d.refused("UpdateOutgoingLink", update("private_key_jwt"), domain.InvalidArgument, "replace its client secret")
+	d.refused("UpdateOutgoingLink", update("tls_client_auth"), domain.InvalidArgument, "replace its client secret")
+	d.must("CreateOutgoingLink", valid.with(members{"name": "other"})) // nothing was reserved
+	d.must("UpdateOutgoingLink", members{"link_id": id, "auth_style": "body"})
+	d.must("ReplaceClientSecret", members{"link_id": id, "client_secret": signingKey(t)})
+	d.must("UpdateOutgoingLink", members{"link_id": id, "auth_style": "private_key_jwt"})
+	d.must("UpdateOutgoingLink", members{"link_id": id, "scopes": []string{"b"}})
+
+	moved := uuid.New() // without its secret
+	d.before(moved, valid.with(members{"name": "moved"}))
+	d.must("UpdateOutgoingLink", members{"link_id": moved, "auth_style": "private_key_jwt"})
+	d.must("ReplaceClientSecret", members{"link_id": moved, "client_secret": signingKey(t)})
+}
+
+func signingKey(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }

@@ -51,7 +51,7 @@ func (s *Service) UpdateOutgoingLink(ctx context.Context, c UpdateOutgoingLink) 
 		return Outcome{}, err
 	}
 	if c.Name != nil && name.ID(*c.Name) != name.ID(at.State.Name) {
-		if _, err := s.configure(c.Link, c.apply(at.State.Config), at.State.SecretGeneration > 0); err != nil {
+		if _, err := s.reconfigure(ctx, c, at.State); err != nil {
 			return Outcome{}, err // nothing is reserved for a refused configuration
 		}
 		if err := name.Check(*c.Name); err != nil {
@@ -62,12 +62,32 @@ func (s *Service) UpdateOutgoingLink(ctx context.Context, c UpdateOutgoingLink) 
 		}
 	}
 	return s.onLink(ctx, c.Link, c.Header, func(l link.State) (link.Event, error) {
-		config, err := s.configure(c.Link, c.apply(l.Config), l.SecretGeneration > 0)
+		config, err := s.reconfigure(ctx, c, l)
 		if err != nil {
 			return nil, err
 		}
 		return l.Update(c.Link, link.Updated{Config: config, At: s.Now()})
 	})
+}
+
+// reconfigure is the configuration as the command changes it. Another client
+// authentication must have a use for the secret that the link has.
+func (s *Service) reconfigure(ctx context.Context, c UpdateOutgoingLink, l link.State) (link.Config, error) {
+	config, err := s.configure(c.Link, c.apply(l.Config), l.SecretGeneration > 0)
+	if err != nil || config.AuthStyle == l.AuthStyle {
+		return config, err
+	}
+	secret, err := s.Vault.ClientSecret(ctx, c.Link, l.SecretGeneration)
+	switch {
+	case domain.CodeOf(err) == domain.FailedPrecondition:
+		return config, nil // the link moved here without it: the one that comes is looked at then
+	case err != nil:
+		return config, err
+	}
+	if err := s.CheckSecret(config.AuthStyle, secret); err != nil {
+		return config, domain.Errorf(domain.InvalidArgument, "%s; disable the link, replace its client secret, and then change auth_style", domain.Public(err).Message)
+	}
+	return config, nil
 }
 
 func (c UpdateOutgoingLink) apply(to link.Config) Draft {

@@ -110,7 +110,7 @@ func (ps *problems) client(p Provider, c link.Config, secretGiven bool) {
 		case !p.PublicClients:
 			ps.add("auth_style", `"none" is for public clients, and %s has none; use "basic" or "body" and give the client secret`, p.Name)
 		case secretGiven:
-			ps.add("client_secret", `is given, and auth_style "none" never sends it; use "basic" or "body", or leave the secret out`)
+			ps.add("client_secret", `is there, and auth_style "none" never sends it; use "basic" or "body", or create a link without a secret: one that has a secret keeps it`)
 		}
 	default:
 		ps.add("auth_style", "%s is unknown; use one of %q", shown(string(c.AuthStyle)), link.AuthStyles())
