@@ -186,8 +186,11 @@ func last(subject string) string { return subject[strings.LastIndexByte(subject,
 // of it as the body.
 func (s *server) fail(r micro.Request, err error) {
 	public := domain.Public(err)
-	if public.Code == domain.Internal || public.Code == domain.Unavailable {
+	switch public.Code {
+	case domain.Internal:
 		s.Log.Error("a request failed", "subject", r.Subject(), "error", err)
+	case domain.Unavailable: // mostly its caller's or a provider's trouble, who are told
+		s.Log.Info("a request failed for now", "subject", r.Subject(), "error", err)
 	}
 	body, _ := json.Marshal(public) // strings and plain details
 	message := strings.NewReplacer("\r", " ", "\n", " ").Replace(public.Message)

@@ -9,10 +9,11 @@ import (
 
 type request struct {
 	micro.Request
-	reply, info string
+	reply, info, subject string
 }
 
-func (r request) Reply() string { return r.reply }
+func (r request) Reply() string   { return r.reply }
+func (r request) Subject() string { return r.subject }
 func (r request) Headers() micro.Headers {
 	return micro.Headers(nats.Header{requestInfo: {r.info}})
 }
