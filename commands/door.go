@@ -245,8 +245,8 @@ func secrets(c any) []*domain.SecretInput {
 // check keeps what goes into headers of the log printable and short.
 func (h *Header) check() error {
 	for field, value := range map[string]string{"actor": h.Actor, "correlation_id": h.Correlation, "reason": h.Reason} {
-		if utf8.RuneCountInString(value) > MaxLine || strings.ContainsAny(value, "\r\n\x00") {
-			return domain.Errorf(domain.InvalidArgument, "%s: use at most %d characters in one line", field, MaxLine)
+		if utf8.RuneCountInString(value) > MaxLine || !domain.OneLine(value) {
+			return domain.Errorf(domain.InvalidArgument, "%s: use at most %d characters in one line, and none that nobody sees", field, MaxLine)
 		}
 	}
 	return nil

@@ -24,3 +24,16 @@ func TestEveryCommandNamesItsLink(t *testing.T) {
 		}
 	}
 }
+
+// What the log keeps of who and why shows as what it is.
+func TestHeaderInOneLine(t *testing.T) {
+	s := &Service{NewID: uuid.New, Now: time.Now}
+	for _, member := range []string{"actor", "reason", "correlation_id"} {
+		for _, value := range []string{`a\nb`, `\u001b[2J`, `\u202eb`, strings.Repeat("x", 501)} {
+			_, err := s.Run(t.Context(), "DisableLink", Door{}, []byte(`{"link_id":"`+uuid.NewString()+`","`+member+`":"`+value+`"}`))
+			if domain.CodeOf(err) != domain.InvalidArgument || !strings.Contains(err.Error(), member) {
+				t.Errorf("%s %.20s: %v", member, value, err)
+			}
+		}
+	}
+}

@@ -65,6 +65,8 @@ func (r Request) check() error {
 		return domain.Errorf(domain.InvalidArgument, "min_ttl is %s; use 0s to 24h", r.MinTTL)
 	case utf8.RuneCountInString(r.Purpose) > MaxPurpose:
 		return domain.Errorf(domain.InvalidArgument, "purpose has %d characters; use at most %d", utf8.RuneCountInString(r.Purpose), MaxPurpose)
+	case !domain.OneLine(r.Purpose):
+		return domain.Errorf(domain.InvalidArgument, "purpose %q: use one line, and no characters that nobody sees", r.Purpose)
 	}
 	return r.Proof.check()
 }
