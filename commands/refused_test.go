@@ -195,3 +195,24 @@ func signingKey(t *testing.T) string {
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
+
+// What a link refers to is named when it is missing, and is looked up when it is given.
+func TestWhatALinkRefersTo(t *testing.T) {
+	d := open(t)
+	const way = "urn:ietf:params:oauth:grant-type:token-exchange"
+	d.refused("CreateOutgoingLink", valid.with(members{"provider": ""}), domain.InvalidArgument, "provider is missing")
+	d.refused("CreateOutgoingLink", valid.with(members{"provider": "gogle"}), domain.InvalidArgument, `"gogle" is not in the catalogue`)
+
+	other, unknown := d.must("CreateOutgoingLink", valid).Link, uuid.NewString()
+	reports := valid.with(members{"name": "reports", "grant_types": []string{way}, "exchange": members{"subject_link_id": unknown}})
+	d.refused("CreateOutgoingLink", reports, domain.NotFound, "link "+unknown+" does not exist")
+	id := d.must("CreateOutgoingLink", reports.with(members{"exchange": members{"subject_link_id": other}})).Link
+	d.refused("UpdateOutgoingLink", members{"link_id": id, "exchange": members{"subject_link_id": unknown}}, domain.NotFound, "link "+unknown+" does not exist")
+	d.must("DeleteLink", members{"link_id": other})
+	d.must("UpdateOutgoingLink", members{"link_id": id, "scopes": []string{"b"}})
+
+	old := uuid.New() // whose other link never was
+	d.before(old, reports.with(members{"name": "old"}))
+	d.must("UpdateOutgoingLink", members{"link_id": old, "scopes": []string{"b"}})
+	d.must("UpdateOutgoingLink", members{"link_id": old, "grant_types": []string{"authorization_code"}})
+}

@@ -38,14 +38,19 @@ func (s *Service) operate(ctx context.Context, r GrantRef, h Header, ask func(g 
 	if domain.CodeOf(err) != domain.NotFound {
 		return out, err
 	}
-	l, failed := s.Links.Load(ctx, domain.Key{Link: r.Link})
-	switch {
-	case failed != nil:
-		err = failed
-	case l.Version == 0:
-		err = l.State.Usable(r.Link)
+	if unknown := s.known(ctx, r.Link); unknown != nil {
+		err = unknown
 	}
 	return Outcome{}, err
+}
+
+// known refuses a link that never was.
+func (s *Service) known(ctx context.Context, id uuid.UUID) error {
+	at, err := s.Links.Load(ctx, domain.Key{Link: id})
+	if err == nil && at.Version == 0 {
+		err = at.State.Usable(id)
+	}
+	return err
 }
 
 // RequestRefresh asks for a refresh before it is due. Generation is the one the

@@ -70,24 +70,41 @@ func (s *Service) UpdateOutgoingLink(ctx context.Context, c UpdateOutgoingLink) 
 	})
 }
 
-// reconfigure is the configuration as the command changes it. Another client
-// authentication must have a use for the secret that the link has.
+// reconfigure is the configuration as the command changes it. What it says anew must
+// fit what there is: another link, and the client secret.
 func (s *Service) reconfigure(ctx context.Context, c UpdateOutgoingLink, l link.State) (link.Config, error) {
 	config, err := s.configure(c.Link, c.apply(l.Config), l.SecretGeneration > 0)
-	if err != nil || config.AuthStyle == l.AuthStyle {
-		return config, err
+	if err == nil {
+		err = s.exchanges(ctx, config, l.Config)
 	}
-	secret, err := s.Vault.ClientSecret(ctx, c.Link, l.SecretGeneration)
+	if err == nil && config.AuthStyle != l.AuthStyle {
+		err = s.suits(ctx, c.Link, l.SecretGeneration, config.AuthStyle)
+	}
+	return config, err
+}
+
+// exchanges refuses the tokens of a link that never was, unless that is how it was
+// before.
+func (s *Service) exchanges(ctx context.Context, now, before link.Config) error {
+	if now.Exchange.Link == before.Exchange.Link || now.Exchange.Link == uuid.Nil {
+		return nil
+	}
+	return s.known(ctx, now.Exchange.Link)
+}
+
+// suits refuses a client authentication that has no use for the link's secret.
+func (s *Service) suits(ctx context.Context, id uuid.UUID, generation uint64, style link.AuthStyle) error {
+	secret, err := s.Vault.ClientSecret(ctx, id, generation)
 	switch {
 	case domain.CodeOf(err) == domain.FailedPrecondition:
-		return config, nil // the link moved here without it: the one that comes is looked at then
+		return nil // the link moved here without it: the one that comes is looked at then
 	case err != nil:
-		return config, err
+		return err
 	}
-	if err := s.CheckSecret(config.AuthStyle, secret); err != nil {
-		return config, domain.Errorf(domain.InvalidArgument, "%s; disable the link, replace its client secret, and then change auth_style", domain.Public(err).Message)
+	if err := s.CheckSecret(style, secret); err != nil {
+		return domain.Errorf(domain.InvalidArgument, "%s; disable the link, replace its client secret, and then change auth_style", domain.Public(err).Message)
 	}
-	return config, nil
+	return nil
 }
 
 func (c UpdateOutgoingLink) apply(to link.Config) Draft {

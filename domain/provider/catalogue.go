@@ -36,9 +36,11 @@ func (c Catalogue) With(entries ...Provider) Catalogue {
 func (c Catalogue) Get(key string) (Provider, error) {
 	p, ok := c.entries[key]
 	if !ok {
-		known := slices.Sorted(maps.Keys(c.entries))
-		return Provider{}, domain.Errorf(domain.InvalidArgument,
-			"provider %s is not in the catalogue; use one of %s (%q takes any endpoints)", shown(key), strings.Join(known, ", "), Custom).
+		known, wrong := slices.Sorted(maps.Keys(c.entries)), "provider "+shown(key)+" is not in the catalogue"
+		if key == "" {
+			wrong = "provider is missing"
+		}
+		return Provider{}, domain.Errorf(domain.InvalidArgument, "%s; use one of %s (%q takes any endpoints)", wrong, strings.Join(known, ", "), Custom).
 			With("providers", known)
 	}
 	return p, nil
