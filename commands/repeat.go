@@ -49,12 +49,13 @@ func (h Header) first() error {
 func (s *Service) again(ctx context.Context, name string, id uuid.UUID, body []byte, known Answered) (Outcome, error) {
 	var said GrantRef
 	_ = json.Unmarshal(body, &said) // what it cannot read was refused before
+	about, _ := said.key()
 	switch {
 	case known.Command != name:
 		return Outcome{}, domain.Errorf(domain.InvalidArgument, "command_id %s was used for %s; every command needs its own", id, known.Command)
 	case known.Outcome != nil && said.Link != uuid.Nil && said.Link != known.Outcome.Link:
 		return Outcome{}, domain.Errorf(domain.InvalidArgument, "command_id %s was used for link %s; every command needs its own", id, known.Outcome.Link)
-	case known.Outcome != nil && known.Outcome.Grant != uuid.Nil && said.Link != uuid.Nil && said.key().Grant != known.Outcome.Grant:
+	case known.Outcome != nil && known.Outcome.Grant != uuid.Nil && said.Link != uuid.Nil && about.Grant != known.Outcome.Grant:
 		return Outcome{}, domain.Errorf(domain.InvalidArgument, "command_id %s was used for grant %s; every command needs its own", id, known.Outcome.Grant)
 	case known.Error != nil:
 		return Outcome{}, known.Error
