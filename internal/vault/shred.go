@@ -67,19 +67,17 @@ func (v *Vault) Doomed(ctx context.Context, key domain.Key) (shred func(context.
 	}, nil
 }
 
-// GrantsOf lists the grants of a link that a key or a secret is kept of.
+// GrantsOf lists the grants of a link that a credential is kept of. Keys are listed by
+// nobody.
 func (v *Vault) GrantsOf(ctx context.Context, link uuid.UUID) ([]domain.Key, error) {
+	lister, err := v.boxes.ListKeysFiltered(ctx, "grant."+link.String()+".*")
+	if err != nil {
+		return nil, unavailable("list the grants of link "+link.String(), err)
+	}
 	var grants []domain.Key
-	for _, kv := range []jetstream.KeyValue{v.keys, v.boxes} {
-		lister, err := kv.ListKeysFiltered(ctx, "grant."+link.String()+".*")
-		if err != nil {
-			return nil, unavailable("list the grants of link "+link.String(), err)
-		}
-		for name := range lister.Keys() {
-			id, err := uuid.Parse(name[strings.LastIndexByte(name, '.')+1:])
-			if err == nil {
-				grants = append(grants, domain.Key{Link: link, Grant: id})
-			}
+	for name := range lister.Keys() {
+		if id, err := uuid.Parse(name[strings.LastIndexByte(name, '.')+1:]); err == nil {
+			grants = append(grants, domain.Key{Link: link, Grant: id})
 		}
 	}
 	return grants, nil
