@@ -99,9 +99,6 @@ func (s *Service) create(ctx context.Context, id uuid.UUID, h Header, e link.Cre
 	if err := name.Check(e.Name); err != nil {
 		return Outcome{}, err
 	}
-	if err := s.exchanges(ctx, e.Config, link.Config{}); err != nil {
-		return Outcome{}, err
-	}
 	if err := s.prepare(ctx, id, h, e, named, secret); err != nil {
 		return Outcome{}, err
 	}

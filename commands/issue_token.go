@@ -49,7 +49,7 @@ func (s *Service) IssueToken(ctx context.Context, h Header, t NewToken) (Outcome
 			return Outcome{}, err
 		}
 		if t.Cause == grant.ByImport {
-			if known, err := s.admit(ctx, t, kept.at); known || err != nil {
+			if known, err := s.admit(ctx, t, kept); known || err != nil {
 				return kept.outcome(t.Key), err
 			}
 		}

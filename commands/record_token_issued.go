@@ -138,8 +138,8 @@ func checkTokens(scopes []string, access, refresh domain.Secret) error {
 // admit makes the key of a grant that an import begins, and reports whether it brings
 // nothing that the grant has not. It is an error when the refresh token was rotated
 // since: sent again, it would end the grant.
-func (s *Service) admit(ctx context.Context, t NewToken, at Loaded[grant.State]) (known bool, err error) {
-	state := at.State
+func (s *Service) admit(ctx context.Context, t NewToken, kept keptGrant) (known bool, err error) {
+	at, state := kept.at, kept.at.State
 	if _, err := state.RecordToken(t.Key.Grant, grant.TokenIssued{Exchange: t.Exchange, Cause: t.Cause, Generation: state.Generation + 1}); err != nil {
 		return false, err // while one is erased its key is about to go
 	}
@@ -158,7 +158,8 @@ func (s *Service) admit(ctx context.Context, t NewToken, at Loaded[grant.State])
 	}
 	if mark == state.Credential.RefreshTokenHash {
 		bare := t.Token.AccessToken.IsZero() && t.Token.RefreshTokenLifetime == 0
-		return bare && state.Reauthorize == "", nil
+		lost := kept.credential.RefreshToken.IsZero() // as when the vault was restored from an older backup
+		return bare && !lost && state.Reauthorize == "", nil
 	}
 	used, err := s.rotated(ctx, t.Key, at, mark)
 	if err == nil && used > 0 {

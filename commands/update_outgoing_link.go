@@ -70,26 +70,15 @@ func (s *Service) UpdateOutgoingLink(ctx context.Context, c UpdateOutgoingLink) 
 	})
 }
 
-// reconfigure is the configuration as the command changes it. What it says anew must
-// fit what there is: another link, and the client secret.
+// reconfigure is the configuration as the command changes it. A new way to
+// authenticate must fit the client secret that there is, unless nothing is sent before
+// the link is enabled.
 func (s *Service) reconfigure(ctx context.Context, c UpdateOutgoingLink, l link.State) (link.Config, error) {
 	config, err := s.configure(c.Link, c.apply(l.Config), l.SecretGeneration > 0)
-	if err == nil {
-		err = s.exchanges(ctx, config, l.Config)
-	}
-	if err == nil && config.AuthStyle != l.AuthStyle {
+	if err == nil && config.AuthStyle != l.AuthStyle && l.Status() != link.StatusDisabled {
 		err = s.suits(ctx, c.Link, l.SecretGeneration, config.AuthStyle)
 	}
 	return config, err
-}
-
-// exchanges refuses the tokens of a link that never was, unless that is how it was
-// before.
-func (s *Service) exchanges(ctx context.Context, now, before link.Config) error {
-	if now.Exchange.Link == before.Exchange.Link || now.Exchange.Link == uuid.Nil {
-		return nil
-	}
-	return s.known(ctx, now.Exchange.Link)
 }
 
 // suits refuses a client authentication that has no use for the link's secret.
@@ -102,7 +91,7 @@ func (s *Service) suits(ctx context.Context, id uuid.UUID, generation uint64, st
 		return err
 	}
 	if err := s.CheckSecret(style, secret); err != nil {
-		return domain.Errorf(domain.InvalidArgument, "%s; disable the link, replace its client secret, and then change auth_style", domain.Public(err).Message)
+		return domain.Errorf(domain.InvalidArgument, "%s; disable the link, change auth_style, replace the client secret, and enable the link", domain.Public(err).Message)
 	}
 	return nil
 }

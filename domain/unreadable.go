@@ -66,13 +66,27 @@ func Unreadable(err error) string {
 	return "it is no JSON object that this version knows"
 }
 
-// member is a path of members, with dots.
+// member is a path of members, with dots. What is in the place of a secret or a token
+// is not repeated, though it looks like a name.
 func member(at jsontext.Pointer) string {
 	var names []string
 	for name := range at.Tokens() {
-		names = append(names, name)
+		names = append(names, short(name))
+		if strings.Contains(name, "secret") || strings.Contains(name, "token") {
+			break
+		}
 	}
 	return strings.Join(names, ".")
+}
+
+// longest is how much of a member's name is repeated; no name of ours is that long.
+const longest = 60
+
+func short(name string) string {
+	if len(name) > longest {
+		return name[:longest] + "…"
+	}
+	return name
 }
 
 // misfits says why a member's value is not taken.

@@ -95,3 +95,19 @@ func FuzzUnreadable(f *testing.F) {
 		}
 	})
 }
+
+// What is in a secret's place is never repeated, whatever is wrong with it, and of a
+// name that goes on for ever its beginning.
+func TestUnreadableRepeatsNoSecret(t *testing.T) {
+	for _, body := range []string{
+		`{"secret":{"canary":1,"canary":2}}`, `{"secret":{"from":{"canary":1,"canary":1}}}`, `{"secret":[{"canary":1,"canary":1}]}`,
+		`{"secret":{"canary":}}`, `{"` + strings.Repeat("x", 100) + `canary":1}`,
+	} {
+		var into struct {
+			Secret domain.SecretInput `json:"secret"`
+		}
+		if err := domain.Strictly([]byte(body), &into); err == nil || strings.Contains(domain.Unreadable(err), "canary") {
+			t.Errorf("%s: %s", body, domain.Unreadable(err))
+		}
+	}
+}

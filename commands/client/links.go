@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/google/uuid"
@@ -39,9 +40,14 @@ func (c Client) WatchLinks(ctx context.Context, handle func(context.Context, []L
 	if err != nil {
 		return err
 	}
-	list := []Link{}
+	list := map[uuid.UUID]Link{} // with deleted ones; nil: it was handed over
+	give := func() error {
+		links := slices.SortedFunc(maps.Values(list), func(a, b Link) int { return cmp.Compare(a.Sequence, b.Sequence) })
+		list = nil
+		return handle(ctx, slices.DeleteFunc(links, Link.gone))
+	}
 	if end == 0 {
-		if err := handle(ctx, list); err != nil {
+		if err := give(); err != nil {
 			return err
 		}
 	}
@@ -51,7 +57,7 @@ func (c Client) WatchLinks(ctx context.Context, handle func(context.Context, []L
 	return c.follow(ctx, "EVENTS", consumer, 0, func(m jetstream.Msg, sequence uint64) error {
 		l, err := c.link(ctx, m, sequence)
 		switch {
-		case domain.Junk(err) && sequence > end:
+		case domain.Junk(err) && list == nil:
 			return nil // nothing has changed
 		case domain.Junk(err): // the link is as the event before left it
 			l, err = c.foldLink(ctx, m.Subject(), sequence)
@@ -59,19 +65,28 @@ func (c Client) WatchLinks(ctx context.Context, handle func(context.Context, []L
 		if err != nil {
 			return err
 		}
-		if sequence > end {
+		if _, listed := list[l.ID]; listed && sequence > end { // it has changed since the list was whole
+			if err := give(); err != nil {
+				return err
+			}
+		}
+		if list == nil {
 			return handle(ctx, []Link{l})
 		}
-		if status := l.State.Status(); status != link.StatusDeleted && status != link.StatusAbsent {
-			list = append(list, l)
+		list[l.ID] = l
+		// What changed since end was looked up comes behind all others, instead of
+		// what it was before.
+		if about, err := m.Metadata(); err != nil || sequence < end || about.NumPending > 0 {
+			return err
 		}
-		if sequence < end {
-			return nil
-		}
-		slices.SortFunc(list, func(a, b Link) int { return cmp.Compare(a.Sequence, b.Sequence) })
-		err, list = handle(ctx, list), nil
-		return err
+		return give()
 	})
+}
+
+// gone reports whether a link is not in the list.
+func (l Link) gone() bool {
+	status := l.State.Status()
+	return status == link.StatusDeleted || status == link.StatusAbsent
 }
 
 // lastOf is the sequence of the last event on a subject; 0 for none.

@@ -111,3 +111,20 @@ func TestResendOfAnOldGeneration(t *testing.T) {
 		}
 	}
 }
+
+// A person authorizes anew a grant whose last answer nobody could read, or was lost, and
+// the provider gives the refresh token that the grant had: that is as good as new.
+func TestAuthorizedWithTheSameToken(t *testing.T) {
+	first, anew := issued(other, 1, grant.ByAuthorization), issued(id, 2, grant.ByAuthorization)
+	first.RefreshTokenHash, anew.RefreshTokenHash = "same", "same"
+	attempt := uuid.New()
+	for _, doubt := range []grant.Event{
+		grant.RefreshUnreadable{Attempt: attempt, Problem: "odd"},
+		grant.RefreshDeferred{Attempt: attempt, Reason: grant.Ambiguous, RetryAt: noon, At: noon},
+	} {
+		s := grant.Fold([]grant.Event{first, started(attempt, 1), doubt, begun(), grant.AuthorizationConsumed{Authorization: id}, anew})
+		if s.Status() != grant.StatusActive || s.DueAt().IsZero() || s.Crossed {
+			t.Errorf("after %T and a new authorization: %s, due %s, crossed %t", doubt, s.Status(), s.DueAt(), s.Crossed)
+		}
+	}
+}

@@ -320,14 +320,19 @@ func (s State) issued(e TokenIssued) State {
 		next.GrantType = s.GrantType
 	}
 	next.RejectedAt = s.RejectedAt
-	switch same := s.sameRefreshToken(e); {
-	case e.Cause == ByRefresh && same:
+	same, renewed := s.sameRefreshToken(e), e.Cause == ByRefresh || e.Cause == ByRequest
+	if same {
 		next.HeldSince = s.HeldSince
-	case e.Cause == ByRefresh, e.Cause == ByRequest:
-	case same:
-		next = next.goesOn(s)
-	default:
+	}
+	switch {
+	case renewed:
+	case !same:
 		next.Consent = e.Generation
+	default:
+		next.Attempt = s.Attempt // it may have sent this very token
+		if e.Cause == ByImport {
+			next.Unreadable, next.Crossed = s.Unreadable, s.Crossed || s.Ambiguities > 0
+		}
 	}
 	if c := s.Credential; c != nil && sameEnd(c.ConsentEndsAt, e.ConsentEndsAt) {
 		next.Warned = s.Warned
@@ -338,16 +343,11 @@ func (s State) issued(e TokenIssued) State {
 	return next
 }
 
+// sameRefreshToken reports whether a token comes with the refresh token that the grant
+// has: then it is of the same consent. What was doubtful about it an import leaves so;
+// from the provider itself it is as good as new.
 func (s State) sameRefreshToken(e TokenIssued) bool {
 	return s.Credential != nil && e.RefreshTokenHash != "" && e.RefreshTokenHash == s.Credential.RefreshTokenHash
-}
-
-// goesOn is the state after an import of the refresh token that the grant has: it is of
-// the same consent, an attempt may have sent it, and what was doubtful still is.
-func (s State) goesOn(before State) State {
-	s.HeldSince, s.Attempt, s.Unreadable = before.HeldSince, before.Attempt, before.Unreadable
-	s.Crossed = before.Crossed || before.Ambiguities > 0
-	return s
 }
 
 // awaitedAfter are the authorizations whose token may still come after one has: those

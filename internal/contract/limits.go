@@ -21,6 +21,7 @@ var limits = map[string]schema{
 	"outlink/commands.BeginAuthorization.Subject": {"maxLength": commands.MaxSubject},
 	"outlink/commands.RecordTokenIssued.Subject":  {"maxLength": commands.MaxSubject},
 	"outlink/commands.RequestToken.Subject":       {"maxLength": commands.MaxSubject},
+	"outlink/commands.GrantRef.Subject":           {"maxLength": commands.MaxSubject},
 
 	"outlink/internal/microapi.TokenRequest.Purpose": {"maxLength": tokens.MaxPurpose},
 

@@ -44,6 +44,13 @@ type Feed struct {
 	ahead int // messages that the server sends before they are asked for; 0: batchEvents
 }
 
+// Sparing is a feed whose readers have few messages sent ahead: for many at once that may
+// be slow.
+func (f Feed) Sparing() Feed {
+	f.ahead = 100
+	return f
+}
+
 // Follow delivers every event after a sequence, in batches of what is there:
 // under load up to 2,000 events or 1 MiB, at rest each event at once. It returns
 // the first error of handle, the context's, or a *[domain.UnreadableError] for a

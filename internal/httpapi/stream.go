@@ -50,7 +50,7 @@ func (a *API) stream(route Route) http.HandlerFunc {
 			return
 		}
 		beating.Go(func() { s.beat(ctx, cancel, a.Ends) })
-		err = a.Feed.FollowSubjects(ctx, subjects, after, func(_ context.Context, batch []domain.Record) error { return s.events(string(a.Feed.Namespace), batch) })
+		err = a.Feed.Sparing().FollowSubjects(ctx, subjects, after, func(_ context.Context, batch []domain.Record) error { return s.events(string(a.Feed.Namespace), batch) })
 		if ctx.Err() == nil && !errors.Is(err, errGone) { // the client tries again behind the last id
 			a.Log.Error("a stream of events ends", "error", err)
 		}

@@ -3,6 +3,7 @@ package node_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"outlink/commands"
 	"outlink/domain"
 	"outlink/domain/grant"
+	"outlink/domain/link"
 	"outlink/workers/erasure"
 )
 
@@ -185,4 +187,98 @@ func TestUndecodableGrantOfADeletedLink(t *testing.T) {
 	good := i.imported(id, "good", "rt-good")
 	i.do("DeleteLink", commands.DeleteLink{Header: header(), Link: id})
 	i.eventually("the other one erased", func(r domain.Record) bool { return r.Type == grant.Kinds.Type(grant.Erased{}) && r.Grant == good.Grant })
+}
+
+// The first try of a node found the vault away, and another node erased the grant. When
+// it was authorized and revoked again, the node waits anew.
+func TestPatienceBeginsAnew(t *testing.T) {
+	i := startWith(t, withoutWorkers)
+	link, s := i.createLink(newOP(t, 3600), "crm"), *i.node.Commands
+	vault := &away{Vault: s.Vault}
+	s.Vault = vault
+	w := i.eraser(&s, i.node.Vault, willing)
+	for _, passed := range []time.Duration{0, 15 * time.Minute} {
+		key := i.imported(link, "default", "rt"+passed.String())
+		i.do("RevokeGrant", commands.RevokeGrant{Header: header(), GrantRef: commands.GrantRef{Link: link}})
+		s.Now = func() time.Time { return time.Now().Add(passed) }
+		vault.times = 1
+		if err := w.Handle(i.ctx(), revokedAt(key, s.Now())); domain.CodeOf(err) != domain.Unavailable {
+			t.Errorf("after %s: %v", passed, err)
+		}
+		if err := i.eraser(i.node.Commands, i.node.Vault, willing).Handle(i.ctx(), revokedAt(key, s.Now())); err != nil { // the other node
+			t.Fatal(err)
+		}
+		if err := w.Handle(i.ctx(), revokedAt(key, s.Now())); err != nil { // it comes again
+			t.Fatal(err)
+		}
+	}
+}
+
+func deletedAt(id uuid.UUID) domain.Record {
+	return domain.Record{Type: link.Kinds.Type(link.Deleted{}), Link: id, Time: time.Now()}
+}
+
+// Many grants of a deleted link cannot be decoded, and the vault is away for another: that
+// one counts, for it passes; what cannot be decoded is set aside after a few tries.
+func TestAwayBesideUndecodable(t *testing.T) {
+	i := startWith(t, withoutWorkers)
+	id, s := i.createLink(newOP(t, 3600), "crm"), *i.node.Commands
+	var keys []domain.Key
+	for n := range 20 {
+		keys = append(keys, i.imported(id, fmt.Sprint("bad", n), fmt.Sprint("rt-bad", n)))
+		newer(i, i.node.Commands.Grants, "grant", keys[n])
+	}
+	good := i.imported(id, "good", "rt-good")
+	i.do("DeleteLink", commands.DeleteLink{Header: header(), Link: id})
+	s.Vault = &away{Vault: s.Vault, times: 1}
+	w := i.eraser(&s, i.node.Vault, willing)
+	w.GrantsOf = func(context.Context, uuid.UUID) ([]domain.Key, error) { return append(keys, good), nil }
+	for _, undecodable := range []bool{false, true} {
+		if err := w.Handle(i.ctx(), deletedAt(id)); err == nil || errors.Is(err, domain.ErrUndecodable) != undecodable {
+			t.Errorf("it counts as undecodable: %t, want %t; %v", !undecodable, undecodable, err)
+		}
+	}
+	if at, err := s.Grants.Load(i.ctx(), good); err != nil || !at.State.Shredded {
+		t.Errorf("the good one is %s, %v", at.State.Status(), err)
+	}
+}
+
+// What an import left in the vault is revoked at the provider once, also when the key
+// service is away for a moment.
+func TestLeftInTheVault(t *testing.T) {
+	i := startWith(t, withoutWorkers)
+	id, s := i.createLink(newOP(t, 3600), "crm"), *i.node.Commands
+	s.Vault = killed{s.Vault}
+	if _, err := s.RecordTokenIssued(i.ctx(), commands.RecordTokenIssued{Header: header(), Link: id, RefreshToken: inClear("rt")}); err == nil {
+		t.Fatal("it was not killed")
+	}
+	i.do("DeleteLink", commands.DeleteLink{Header: header(), Link: id})
+	s.Vault, s.Now = &away{Vault: i.node.Vault, times: 1}, time.Now
+	asked := 0
+	w := i.eraser(&s, i.node.Vault, func() error { asked++; return nil })
+	w.GrantsOf = func(context.Context, uuid.UUID) ([]domain.Key, error) { return nil, nil }
+	if err := w.Handle(i.ctx(), deletedAt(id)); domain.CodeOf(err) != domain.Unavailable {
+		t.Error("the first try:", err)
+	}
+	if err := w.Handle(i.ctx(), deletedAt(id)); err != nil || asked != 1 {
+		t.Errorf("the second try: %v; the provider was asked %d times", err, asked)
+	}
+	i.empties(id)
+}
+
+// The vault has lost a refresh token, and the import of it brings it back.
+func TestImportOfALostToken(t *testing.T) {
+	i := startWith(t, withoutWorkers)
+	key := i.imported(i.createLink(newOP(t, 3600), "crm"), "default", "rt")
+	kv, err := i.js().KeyValue(i.ctx(), i.node.Namespace.Vault())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := kv.Purge(i.ctx(), "grant."+key.Link.String()+"."+key.Grant.String()); err != nil {
+		t.Fatal(err)
+	}
+	i.imported(key.Link, "default", "rt")
+	if _, c, err := i.node.Commands.Complete(i.ctx(), key); err != nil || c.RefreshToken.Reveal() != "rt" {
+		t.Errorf("it is there: %t, %v", !c.RefreshToken.IsZero(), err)
+	}
 }

@@ -129,10 +129,12 @@ func (n *Node) runHTTP(ctx context.Context) error {
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := server.Shutdown(grace); err != nil { // somebody does not read what was asked for
-		return server.Close()
+	err := server.Shutdown(grace)
+	if err != nil { // somebody does not read what was asked for
+		err = server.Close()
 	}
-	return nil
+	flow.Wait() // each is over after a while, also when vault and log stay away
+	return err
 }
 
 func (n *Node) runIntake(ctx context.Context) error {

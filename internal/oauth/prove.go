@@ -98,6 +98,10 @@ func CheckSecret(style link.AuthStyle, secret domain.Secret) error {
 		_, err = readSigningKey(secret)
 	case link.TLSClientAuth, link.SelfSignedTLSAuth:
 		_, err = clientCertificate(secret)
+	case link.Basic, link.Body:
+		if _, notKey := readSigningKey(secret); notKey == nil || strings.Contains(secret.Reveal(), "PRIVATE KEY-----") {
+			err = errors.New("the client secret is a private key and would be sent to the provider, instead of the password")
+		}
 	}
 	if err != nil {
 		return domain.Errorf(domain.InvalidArgument, "%v, which auth_style %q needs", err, style)

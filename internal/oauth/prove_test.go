@@ -79,6 +79,20 @@ func TestCertificate(t *testing.T) {
 	}
 }
 
+// A private key is no password: as one, the provider would get it.
+func TestKeyIsNoPassword(t *testing.T) {
+	for _, key := range []string{"-----BEGIN PRIVATE KEY-----\naHVudGVyMg==\n-----END PRIVATE KEY-----\n", "-----BEGIN RSA PRIVATE KEY-----\naHVudGVyMg==\n-----END RSA PRIVATE KEY-----\n"} {
+		for style, taken := range map[link.AuthStyle]bool{link.Basic: false, link.Body: false, link.None: true} {
+			if err := oauth.CheckSecret(style, domain.NewSecret(key)); (err == nil) != taken || err != nil && strings.Contains(err.Error(), "BEGIN") {
+				t.Errorf("%s: %v", style, err)
+			}
+		}
+	}
+	if err := oauth.CheckSecret(link.Basic, domain.NewSecret("hunter2")); err != nil {
+		t.Error("a password:", err)
+	}
+}
+
 // A key that is none is the link's trouble, is never sent, and is never quoted.
 func TestNoKey(t *testing.T) {
 	c := oauth.New(oauth.Options{Loopback: true})

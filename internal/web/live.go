@@ -26,13 +26,14 @@ const (
 
 // stream sends a fragment whole on each connect and whenever it changed, each
 // with the log's sequence as its id: a browser that was away has missed nothing.
-// What can never be shown is no stream; it is refused.
+// What can never be shown is no stream; it is refused. A link that is not there may only
+// not be there yet.
 func (s *Site) stream(w http.ResponseWriter, r *http.Request, read func(context.Context) (component, error)) {
 	ctx := r.Context()
 	changes := s.Changes(ctx) // before the first read: a change in between is not lost
 	next, err := s.event(ctx, read)
-	if code := domain.CodeOf(err); code == domain.NotFound || code == domain.InvalidArgument {
-		s.page(w, r, code.HTTPStatus(), problemNote(domain.Public(err).Message))
+	if domain.CodeOf(err) == domain.InvalidArgument {
+		s.page(w, r, http.StatusBadRequest, problemNote(domain.Public(err).Message))
 		return
 	}
 	h := w.Header()

@@ -47,7 +47,6 @@ func TestPages(t *testing.T) {
 		{"/links/" + linkA.String() + "?min_sequence=7", 200, []string{"renews in 12 s"}},
 		{"/links/" + uuid.NewString(), 404, []string{"Not found"}},
 		{"/links/nonsense", 404, []string{"names no link"}},
-		{"/live/links/" + uuid.NewString(), 404, []string{"does not exist"}},
 		{"/static/outlink.css", 200, []string{"light-dark("}},
 		{"/static/htmx.min.js", 200, []string{"htmx"}},
 	} {

@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"log/slog"
+	"sync"
 
 	"github.com/google/uuid"
 
@@ -29,13 +30,19 @@ type Endpoints interface {
 	erasure.Revoker
 }
 
-// Flow runs authorizations. All fields are required.
+// Flow runs authorizations. All exported fields are required.
 type Flow struct {
 	Commands  *commands.Service
 	Endpoints Endpoints
 	Node      string
 	Log       *slog.Logger
+
+	exchanges sync.WaitGroup // that are under way
 }
+
+// Wait returns when no code is being exchanged any more: a process that ends would take
+// the token along. Nothing may begin meanwhile.
+func (f *Flow) Wait() { f.exchanges.Wait() }
 
 // Start is where to send a person, and the cookie that recognises the browser
 // when it comes back.
@@ -179,6 +186,8 @@ func (f *Flow) fail(ctx context.Context, key domain.Key, id uuid.UUID, why grant
 }
 
 func (f *Flow) exchange(ctx context.Context, key domain.Key, id uuid.UUID, g grant.State, c Callback) (commands.Outcome, error) {
+	f.exchanges.Add(1)
+	defer f.exchanges.Done()
 	ctx = context.WithoutCancel(ctx) // a closed tab does not lose the answer
 	l, err := f.Commands.Links.Load(ctx, domain.Key{Link: c.Link})
 	if err != nil {

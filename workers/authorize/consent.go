@@ -11,8 +11,12 @@ import (
 	"outlink/workers/erasure"
 )
 
-// storeWithin is how long a token is tried to be stored while vault or log are away.
-const storeWithin = time.Minute
+// How long a token is tried to be stored while vault or log are away, and how long one
+// try may take: a call hangs while its connection is made anew.
+const (
+	storeWithin = time.Minute
+	tryWithin   = 5 * time.Second
+)
 
 // consent is a person's, whose token the provider gives once.
 type consent struct {
@@ -29,7 +33,7 @@ func (c consent) store(ctx context.Context, t commands.NewToken) (commands.Outco
 	within, cancel := context.WithTimeout(ctx, storeWithin)
 	defer cancel()
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		out, err := c.commands.IssueToken(within, c.header(), t)
+		out, err := c.try(within, t)
 		switch domain.CodeOf(err) {
 		case domain.Unavailable, domain.Conflict:
 			c.log.Warn("a token waits for vault and log", "grant", t.Key.Grant, "authorization", t.Exchange, "error", err)
@@ -46,4 +50,10 @@ func (c consent) store(ctx context.Context, t commands.NewToken) (commands.Outco
 			return out, err
 		}
 	}
+}
+
+func (c consent) try(ctx context.Context, t commands.NewToken) (commands.Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, tryWithin)
+	defer cancel()
+	return c.commands.IssueToken(ctx, c.header(), t)
 }

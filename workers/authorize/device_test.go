@@ -207,7 +207,7 @@ func TestVaultAwayForADeviceToken(t *testing.T) {
 	b := newBooth(t, issued, `400 {"error":"invalid_grant"}`)
 	b.handle()
 	svc := b.node.Commands
-	svc.Vault = &befalling{svc.Vault, func() error {
+	svc.Vault = &befalling{svc.Vault, func(context.Context) error {
 		b.mu.Lock()
 		b.now = b.now.Add(40 * time.Second) // the one who asked is past its turn
 		b.mu.Unlock()

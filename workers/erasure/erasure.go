@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -105,26 +106,49 @@ func (w *Worker) eraseLink(ctx context.Context, id uuid.UUID) error {
 func (w *Worker) endGrants(ctx context.Context, keys []domain.Key) error {
 	var group errgroup.Group
 	group.SetLimit(parallel)
-	var mu sync.Mutex
-	var errs []error
+	var failed failures
 	for _, key := range keys {
-		mu.Lock()
-		failed := len(errs)
-		mu.Unlock()
-		if failed >= parallel {
+		if failed.many() {
 			break
 		}
 		group.Go(func() error {
-			if err := w.endGrant(ctx, key); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				errs = append(errs, err)
-			}
+			failed.add(w.endGrant(ctx, key))
 			return nil
 		})
 	}
 	_ = group.Wait()
-	return errors.Join(errs...)
+	return failed.err()
+}
+
+// failures are those of several grants. Of what is away and what cannot be decoded the
+// former counts: it passes, and then the latter is said.
+type failures struct {
+	mu                sync.Mutex
+	away, undecodable []error
+}
+
+func (f *failures) add(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case errors.Is(err, domain.ErrUndecodable):
+		f.undecodable = append(f.undecodable, err)
+	case err != nil:
+		f.away = append(f.away, err)
+	}
+}
+
+func (f *failures) many() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.away) >= parallel
+}
+
+func (f *failures) err() error {
+	if len(f.away) > 0 {
+		return errors.Join(f.away...)
+	}
+	return errors.Join(f.undecodable...)
 }
 
 // eraseLeft ends what never came to the log, as of an import that was cut off.
@@ -134,12 +158,17 @@ func (w *Worker) eraseLeft(ctx context.Context, link uuid.UUID) error {
 		return fmt.Errorf("list what is left of link %s: %w", link, err)
 	}
 	for _, key := range left {
-		if err := w.revoke(ctx, key); err != nil {
+		err := w.revoke(ctx, key)
+		if errors.Is(err, errAway) && w.waits(key) {
+			return fmt.Errorf("revoke the token of grant %s: %w", key, err)
+		}
+		if err != nil {
 			w.Log.Warn("the provider did not revoke a token that never came to the log", "grant", key.Grant, "error", err)
 		}
 		if err := w.Vault.Shred(ctx, key); err != nil {
 			return fmt.Errorf("shred grant %s: %w", key, err)
 		}
+		w.waited(key)
 	}
 	return nil
 }
@@ -163,6 +192,7 @@ func (w *Worker) eraseGrant(ctx context.Context, key domain.Key) error {
 		return fmt.Errorf("load grant %s: %w", key, err)
 	}
 	if !at.State.Ended || at.State.Shredded {
+		w.waited(key)
 		return nil // authorized anew since, or done before
 	}
 	e := grant.Erased{RevokedAtProvider: true, At: w.Commands.Now()}
@@ -197,6 +227,7 @@ func (w *Worker) waits(key domain.Key) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.Commands.Now()
+	maps.DeleteFunc(w.since, func(_ domain.Key, since time.Time) bool { return now.Sub(since) > 2*patience }) // another node's by now
 	since, known := w.since[key]
 	if !known {
 		if w.since == nil {
