@@ -26,17 +26,27 @@ var strictly = json.JoinOptions(jsonv1.DefaultOptionsV1(), jsonv1.ReportErrorsWi
 // Strictly decodes one JSON object: an unknown member is more likely a typing error
 // than a wish, and silence would lose it. [Unreadable] says what is wrong.
 func Strictly(b []byte, into any) error {
-	dec := jsontext.NewDecoder(bytes.NewReader(b), strictly)
-	if kind := dec.PeekKind(); kind == 'n' { // which would leave all as it is
+	switch kind := jsontext.Value(b).Kind(); {
+	case kind == 'n': // which would leave all as it is
 		return &json.SemanticError{JSONKind: kind}
+	case len(bytes.TrimSpace(b)) == 0:
+		return io.EOF
 	}
-	if err := json.UnmarshalDecode(dec, into); err != nil {
-		return err
-	}
-	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
+	err := json.Unmarshal(b, into, strictly)
+	if err != nil && whole(b) {
 		return ErrTrailing
 	}
-	return nil
+	return err
+}
+
+// whole reports whether there is a value before what is wrong.
+func whole(b []byte) bool {
+	dec := jsontext.NewDecoder(bytes.NewReader(b), strictly)
+	if dec.SkipValue() != nil {
+		return false
+	}
+	_, err := dec.ReadToken()
+	return !errors.Is(err, io.EOF)
 }
 
 // Unreadable says what [Strictly] found wrong with JSON without repeating it, for it
