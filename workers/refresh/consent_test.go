@@ -185,6 +185,7 @@ func TestAnswerThatDoesNotOpen(t *testing.T) {
 	away := domain.Errorf(domain.Unavailable, "the key service is away")
 	for why, waits := range map[error]bool{away: true, errors.New("the box was changed or moved"): false} {
 		onStrictServer(t, 1, func(s scene) {
+			s.work.Wait() // its start, which replays too
 			n := s.nodes[0]
 			w := n.running().worker
 			w.Vault = locked{w.Vault, why}
