@@ -69,7 +69,7 @@ func fallback(t NewToken, kept keptGrant, e grant.TokenIssued) domain.Secret {
 	switch at := kept.at.State; {
 	case e.Rotated && t.From < at.HeldSince:
 		return kept.credential.RefreshToken // of the answer that this one overtakes
-	case t.Cause == grant.ByImport && at.Credential != nil && e.RefreshTokenHash != "" && e.RefreshTokenHash == at.Credential.RefreshTokenHash:
+	case t.Cause == grant.ByImport && at.SameRefreshToken(e):
 		return kept.credential.Fallback
 	}
 	return domain.Secret{}

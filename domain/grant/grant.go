@@ -320,7 +320,7 @@ func (s State) issued(e TokenIssued) State {
 		next.GrantType = s.GrantType
 	}
 	next.RejectedAt = s.RejectedAt
-	same, renewed := s.sameRefreshToken(e), e.Cause == ByRefresh || e.Cause == ByRequest
+	same, renewed := s.SameRefreshToken(e), e.Cause == ByRefresh || e.Cause == ByRequest
 	if same {
 		next.HeldSince = s.HeldSince
 	}
@@ -343,10 +343,10 @@ func (s State) issued(e TokenIssued) State {
 	return next
 }
 
-// sameRefreshToken reports whether a token comes with the refresh token that the grant
+// SameRefreshToken reports whether a token comes with the refresh token that the grant
 // has: then it is of the same consent. What was doubtful about it an import leaves so;
 // from the provider itself it is as good as new.
-func (s State) sameRefreshToken(e TokenIssued) bool {
+func (s State) SameRefreshToken(e TokenIssued) bool {
 	return s.Credential != nil && e.RefreshTokenHash != "" && e.RefreshTokenHash == s.Credential.RefreshTokenHash
 }
 
